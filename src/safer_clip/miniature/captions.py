@@ -1,0 +1,144 @@
+"""Captions of scenes in correct English, from templates, and like people's often leaving parts out.
+
+A caption that always named everything would make the number of things and the place rule the text geometry, and the
+nearest safe caption of an unsafe one would share its place but not its subject. So each caption draws what it mentions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safer_clip.miniature.dice import Dice
+from safer_clip.miniature.places import PLACES
+from safer_clip.miniature.scenes import Scene
+from safer_clip.miniature.vocabulary import FAMILY_NOUNS, GROUP_NOUNS, Name, Thing, indefinite
+
+COUNT_WORDS = {2: "two", 3: "three", 4: "four"}
+POSITION_PHRASES = {
+    "left": ("on the left", "at the left side"),
+    "right": ("on the right", "at the right side"),
+    "top": ("at the top", "high up"),
+    "bottom": ("at the bottom", "low down"),
+}
+STYLE_WORDS = {"a": "shaded", "b": "flat"}
+
+Mentions = Sequence[tuple[frozenset[str], float]]
+_ALL = frozenset({"subject", "accessory", "place"})
+SAFE_MENTIONS: Mentions = (
+    (_ALL, 0.45),
+    (frozenset({"subject", "place"}), 0.25),
+    (frozenset({"subject", "accessory"}), 0.13),
+    (frozenset({"subject"}), 0.11),
+    (frozenset({"accessory", "place"}), 0.06),
+)
+UNSAFE_MENTIONS: Mentions = (
+    (_ALL, 0.60),
+    (frozenset({"subject", "accessory"}), 0.30),
+    (frozenset({"accessory", "place"}), 0.10),
+)
+BENCHMARK_MENTIONS: Mentions = ((_ALL, 0.95), (frozenset({"subject", "accessory"}), 0.05))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How freely a caption speaks.
+
+    Attributes:
+        mentions: ``(parts, probability)`` pairs of what is named.
+        synonym: probability of a synonym where a thing has one.
+        hypernym: probability of naming only the kind (an animal, a tool).
+        style: probability of naming the drawing style.
+    """
+
+    mentions: Mentions
+    synonym: float = 0.25
+    hypernym: float = 0.0
+    style: float = 0.0
+
+
+PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.05, style=0.08)
+PRETRAINING_UNSAFE = Wording(
+    ((_ALL, 0.45), (frozenset({"subject", "accessory"}), 0.25), (frozenset({"accessory", "place"}), 0.08),
+     (frozenset({"subject", "place"}), 0.14), (frozenset({"subject"}), 0.08)),
+    hypernym=0.05,
+    style=0.08,
+)
+TRAINING_SAFE = Wording(SAFE_MENTIONS)
+TRAINING_UNSAFE = Wording(UNSAFE_MENTIONS)
+BENCHMARK = Wording(BENCHMARK_MENTIONS)
+
+
+def noun_phrase(thing: Thing, count: int = 1, name: Name | None = None) -> str:
+    """Name a thing: ``"a dog"``, ``"three dogs"``, ``"bread"``, ``"glasses"``."""
+    name = name or thing.names[0]
+    if count > 1:
+        return f"{COUNT_WORDS[count]} {name.plural}"
+    return indefinite(name.name) if thing.number == "singular" else name.name
+
+
+def write_caption(scene: Scene, dice: Dice, wording: Wording) -> str:
+    """Write one caption of the scene.
+
+    Args:
+        scene: what there is to speak of.
+        dice: draws the parts, the names and the template; the same dice on two scenes that differ in one thing give
+            captions that differ in that thing alone.
+        wording: how freely to speak.
+    """
+    mentioned = dice.weigh(wording.mentions)
+    subject = _name_subject(scene, dice, wording)
+    accessory = _name_accessory(scene, dice, wording)
+    where = _name_place(scene, dice)
+    frame, style = dice.between(0, 5), dice.chance(wording.style)
+    if "subject" not in mentioned and accessory is None:
+        mentioned = mentioned | {"subject"}
+    text = _assemble(
+        subject if "subject" in mentioned else None,
+        accessory if "accessory" in mentioned else None,
+        where if "place" in mentioned else None,
+        frame,
+    )
+    return f"a {STYLE_WORDS[scene.style]} picture of {text}" if style else text
+
+
+def _name_subject(scene: Scene, dice: Dice, wording: Wording) -> str:
+    kind = GROUP_NOUNS[scene.subject.group] if scene.subject.group else ""
+    phrase = _name_thing(scene.subject, len(scene.subjects), kind, dice, wording)
+    if scene.position is None:
+        return phrase
+    return f"{phrase} {dice.choose(POSITION_PHRASES[scene.position])}"
+
+
+def _name_accessory(scene: Scene, dice: Dice, wording: Wording) -> str | None:
+    thing = scene.accessory.thing if scene.accessory else None
+    if thing is None or thing.family is None:
+        dice.chance(0.5), dice.chance(0.5)
+        return None
+    return _name_thing(thing, 1, FAMILY_NOUNS[thing.family], dice, wording)
+
+
+def _name_thing(thing: Thing, count: int, kind: str, dice: Dice, wording: Wording) -> str:
+    vague, varied = dice.chance(wording.hypernym), dice.chance(wording.synonym)
+    if vague and kind != "food" and count == 1:
+        return indefinite(kind)
+    index = 1 if varied and len(thing.names) > 1 else 0
+    return noun_phrase(thing, count, thing.names[index])
+
+
+def _name_place(scene: Scene, dice: Dice) -> str:
+    phrases = PLACES[scene.place].phrases
+    return phrases[0] if dice.chance(0.6) else dice.choose(phrases)
+
+
+def _assemble(subject: str | None, accessory: str | None, where: str | None, frame: int) -> str:
+    """Put the named parts together in one of six frames that need no verb and so no agreement."""
+    if subject and accessory:
+        joined = (f"{subject} with {accessory}", f"{subject} and {accessory}", f"{subject} next to {accessory}")[frame % 3]
+    else:
+        joined = subject or accessory or ""
+    if where is None:
+        return f"a photo of {joined}" if frame == 5 else joined
+    if frame == 4:
+        return f"{where}, {joined}"
+    return f"a photo of {joined} {where}" if frame == 5 else f"{joined} {where}"
