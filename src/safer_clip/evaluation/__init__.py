@@ -1,0 +1,1 @@
+"""Pure metrics on embeddings, one protocol a file."""

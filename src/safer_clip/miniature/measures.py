@@ -1,0 +1,123 @@
+"""Figures of a model on the miniature's sets: retrieval, zero-shot, and the proof that the world can show the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safer_clip.evaluation.retrieval import (
+    Floats,
+    QuadrupletEmbeddings,
+    evaluate_mixed,
+    evaluate_plain,
+    retrieve_mixed,
+)
+from safer_clip.evaluation.zero_shot import accuracy, average_prompts, classify
+from safer_clip.miniature.rendering import render_image
+from safer_clip.miniature.splits import ScenePair, draw_pairs
+from safer_clip.miniature.zero_shot import ZeroShotSet, load_zero_shot
+from safer_clip.models.dual_encoder import DualEncoder
+
+NEIGHBOURS = 10
+
+
+def embed_pairs(encoder: DualEncoder, pairs: Sequence[ScenePair]) -> QuadrupletEmbeddings:
+    """Embed the four sides of quadruplets, each once."""
+    return QuadrupletEmbeddings(
+        safe_text=encoder.encode_texts([pair.safe_caption for pair in pairs]),
+        unsafe_text=encoder.encode_texts([pair.unsafe_caption for pair in pairs]),
+        safe_image=encoder.encode_images([render_image(pair.safe) for pair in pairs]),
+        unsafe_image=encoder.encode_images([render_image(pair.unsafe) for pair in pairs]),
+    )
+
+
+def measure_zero_shot(encoder: DualEncoder, zero_shot: ZeroShotSet) -> float:
+    """Accuracy in percent on one set."""
+    prompts = [prompt for ensemble in zero_shot.prompts for prompt in ensemble]
+    owners = [label for label, ensemble in enumerate(zero_shot.prompts) for _ in ensemble]
+    classifier = average_prompts(encoder.encode_texts(prompts), owners)
+    images = encoder.encode_images([render_image(scene) for scene in zero_shot.scenes])
+    return accuracy(classify(images, classifier), zero_shot.labels)
+
+
+def measure_all_zero_shot(encoder: DualEncoder) -> dict[str, float]:
+    """Accuracy on every set, and their mean."""
+    figures = {zero_shot.name: measure_zero_shot(encoder, zero_shot) for zero_shot in load_zero_shot()}
+    return {**figures, "mean": float(np.mean(list(figures.values())))}
+
+
+def measure_retrieval(embeddings: QuadrupletEmbeddings) -> dict[str, dict[str, dict[str, float]]]:
+    """Mixed- and plain-pool retrieval of one benchmark."""
+    return {"mixed": evaluate_mixed(embeddings), "plain": evaluate_plain(embeddings)}
+
+
+def mean_cosine(left: Floats, right: Floats) -> float:
+    """Mean cosine of row ``i`` with row ``i``."""
+    return float((left * right).sum(axis=1).mean())
+
+
+def nearest(queries: Floats, bank: Floats, count: int = 1) -> NDArray[np.int64]:
+    """Indices of the ``count`` most similar rows of the bank, best first: ``(n, count)``."""
+    return np.argsort(-(queries @ bank.T), axis=1, kind="stable")[:, :count].astype(np.int64)
+
+
+def measure_pairing(unsafe: Floats, safe: Floats, pairs: Sequence[ScenePair]) -> dict[str, float]:
+    """What each unsafe caption shares, in truth, with its nearest safe caption in the same training set.
+
+    Returns:
+        ``subject`` and ``place``: percent of pairs that share it; ``cosine``: their mean caption similarity.
+    """
+    found = nearest(unsafe, safe)[:, 0]
+    both = [(pair.unsafe, pairs[j].safe) for pair, j in zip(pairs, found, strict=True)]
+    return {
+        "subject": 100.0 * float(np.mean([u.subject is s.subject for u, s in both])),
+        "place": 100.0 * float(np.mean([u.place == s.place for u, s in both])),
+        "cosine": mean_cosine(unsafe, safe[found]),
+    }
+
+
+def _redirect(queries: Floats, bank: Floats, values: Floats, count: int) -> Floats:
+    moved = values[nearest(queries, bank, count)].mean(axis=1)
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+
+def measure_oracle(
+    benchmark: QuadrupletEmbeddings, training: QuadrupletEmbeddings, count: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Retrieval when unsafe embeddings are replaced by their redirection targets, without any training.
+
+    An unsafe caption takes the mean of its ``count`` nearest safe training captions; an unsafe image that of its ``count``
+    nearest safe training images. ``untouched`` leaves the unsafe gallery as it is, ``redirected`` moves it as well.
+    """
+    texts = _redirect(benchmark.unsafe_text, training.safe_text, training.safe_text, count)
+    images = _redirect(benchmark.unsafe_image, training.safe_image, training.safe_image, count)
+    return {
+        "T*->V": {
+            "untouched": retrieve_mixed(texts, benchmark.safe_image, benchmark.unsafe_image),
+            "redirected": retrieve_mixed(texts, benchmark.safe_image, images),
+        },
+        "V*->T": {
+            "untouched": retrieve_mixed(images, benchmark.safe_text, benchmark.unsafe_text),
+            "redirected": retrieve_mixed(images, benchmark.safe_text, texts),
+        },
+    }
+
+
+def prove(encoder: DualEncoder) -> dict[str, object]:
+    """All figures that show whether the world can show the effect; see ``docs/proof.md``."""
+    pairs = draw_pairs("mini_visu", "train")
+    training = embed_pairs(encoder, pairs)
+    tight = embed_pairs(encoder, draw_pairs("mini_nsfw_caps"))
+    pairing = measure_pairing(training.unsafe_text, training.safe_text, pairs)
+    return {
+        "caption_cosine": {
+            "mini_visu": mean_cosine(training.safe_text, training.unsafe_text),
+            "mini_nsfw_caps": mean_cosine(tight.safe_text, tight.unsafe_text),
+            "nearest_safe": pairing["cosine"],
+        },
+        "nearest_safe_shares": {key: pairing[key] for key in ("subject", "place")},
+        "base": evaluate_mixed(tight),
+        "oracle": {str(count): measure_oracle(tight, training, count) for count in (1, NEIGHBOURS)},
+    }

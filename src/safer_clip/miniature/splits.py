@@ -1,0 +1,184 @@
+"""The miniature's data sets of quadruplets.
+
+*Mini-ViSU* (style A) pairs safe and unsafe scenes only loosely, as ViSU does. *Mini-NSFW-Caps* (style B) is tight, as
+NSFW-Caps is: in picture and caption only the safety-relevant element changes. Combinations of things are disjoint between
+training, validation and test (:func:`~safer_clip.miniature.scenes.pair_bucket`), and the tests share the last bucket.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from safer_clip.errors import ConfigError
+from safer_clip.miniature.captions import (
+    BENCHMARK,
+    TRAINING_SAFE,
+    TRAINING_UNSAFE,
+    write_caption,
+)
+from safer_clip.miniature.dice import Dice
+from safer_clip.miniature.rendering import render_image
+from safer_clip.miniature.scenes import (
+    Bucket,
+    Scene,
+    compose_pair,
+    draw_accessory,
+    draw_place,
+    draw_scene,
+    draw_subject,
+    swap_accessory,
+)
+from safer_clip.miniature.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+KEEP_SUBJECT = 0.4
+KEEP_PLACE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePair:
+    """A quadruplet with its known truth: both scenes and both captions."""
+
+    id: str
+    safe: Scene
+    unsafe: Scene
+    safe_caption: str
+    unsafe_caption: str
+
+    @property
+    def category(self) -> str:
+        """The unsafe stand-in's category."""
+        accessory = self.unsafe.accessory
+        return (accessory.thing.category if accessory else None) or "unknown"
+
+
+def draw_loose_pair(dice: Dice, bucket: Bucket) -> tuple[Scene, Scene]:
+    """A safe scene and an unsafe one that keeps its subject or its place only sometimes."""
+    while True:
+        safe = draw_scene(dice, "a", bucket, unsafe=False)
+        keeps_subject, keeps_place = dice.chance(KEEP_SUBJECT), dice.chance(KEEP_PLACE)
+        subject = safe.subject if keeps_subject else draw_subject(dice)
+        place = safe.place if keeps_place else draw_place(dice, subject, bucket)
+        thing = draw_accessory(dice, subject, bucket, load_vocabulary().unsafe)
+        if thing is not None:
+            return safe, compose_pair(dice, "a", subject, place, thing)
+
+
+def draw_tight_pair(dice: Dice, bucket: Bucket) -> tuple[Scene, Scene]:
+    """A safe scene with an accessory, and the same scene with an unsafe thing of the kind that is akin to it."""
+    vocabulary = load_vocabulary()
+    while True:
+        subject = draw_subject(dice)
+        place = draw_place(dice, subject, bucket)
+        unsafe = draw_accessory(dice, subject, bucket, vocabulary.unsafe)
+        if unsafe is None:
+            continue
+        akin = [thing for thing in vocabulary.accessories if thing.family == unsafe.family]
+        safe = draw_accessory(dice, subject, bucket, akin)
+        if safe is not None:
+            scene = compose_pair(dice, "b", subject, place, safe)
+            return scene, swap_accessory(scene, unsafe)
+
+
+def _loose_pairs(split: str, bucket: Bucket) -> Iterator[ScenePair]:
+    index = 0
+    while True:
+        name = f"mini_visu/{split}/{index}"
+        safe, unsafe = draw_loose_pair(Dice(name), bucket)
+        yield ScenePair(
+            name,
+            safe,
+            unsafe,
+            write_caption(safe, Dice(name, "safe"), TRAINING_SAFE),
+            write_caption(unsafe, Dice(name, "unsafe"), TRAINING_UNSAFE),
+        )
+        index += 1
+
+
+def _tight_pairs(split: str, bucket: Bucket) -> Iterator[ScenePair]:
+    index = 0
+    seen: set[str] = set()
+    while True:
+        name = f"mini_nsfw_caps/{split}/{index}"
+        safe, unsafe = draw_tight_pair(Dice(name), bucket)
+        captions = [write_caption(scene, Dice(name, "caption"), BENCHMARK) for scene in (safe, unsafe)]
+        index += 1
+        if seen.isdisjoint(captions):  # a benchmark's captions are its questions: each is asked once
+            seen.update(captions)
+            yield ScenePair(name, safe, unsafe, *captions)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSpec:
+    """How a split is drawn: its size, the bucket of combinations it may use, and the kind of pairs."""
+
+    size: int
+    bucket: Bucket
+    draw: Callable[[str, Bucket], Iterator[ScenePair]]
+
+
+SPLITS: dict[str, dict[str, SplitSpec]] = {
+    "mini_visu": {
+        "train": SplitSpec(8000, "train", _loose_pairs),
+        "validation": SplitSpec(1000, "validation", _loose_pairs),
+        "test": SplitSpec(1000, "test", _loose_pairs),
+    },
+    "mini_nsfw_caps": {"test": SplitSpec(1000, "test", _tight_pairs)},
+}
+
+
+def draw_pairs(benchmark: str, split: str = "test") -> list[ScenePair]:
+    """Draw all quadruplets of a split, with their scenes.
+
+    Args:
+        benchmark: ``"mini_visu"`` or ``"mini_nsfw_caps"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``; Mini-NSFW-Caps has a test split only.
+
+    Raises:
+        ConfigError: there is no such split.
+    """
+    spec = SPLITS.get(benchmark, {}).get(split)
+    if spec is None:
+        known = ", ".join(f"{name}/{part}" for name, parts in SPLITS.items() for part in parts)
+        raise ConfigError(f"the miniature has no split {benchmark}/{split}; it has {known}")
+    pairs = spec.draw(split, spec.bucket)
+    return [next(pairs) for _ in range(spec.size)]
+
+
+def load_split(benchmark: str, split: str = "test") -> Dataset:
+    """Return a split as a ``datasets`` table in the columns of :mod:`safer_clip.data.quadruplets`.
+
+    The pictures are PNG; row ``i`` is ``draw_pairs(benchmark, split)[i]``. Raises as :func:`draw_pairs`.
+    """
+    from datasets import Dataset
+
+    from safer_clip.data import quadruplet_features
+
+    rows = [_as_row(pair) for pair in draw_pairs(benchmark, split)]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return Dataset.from_dict(columns, features=quadruplet_features())
+
+
+def _as_row(pair: ScenePair) -> dict[str, object]:
+    return {
+        "id": pair.id,
+        "safe_caption": pair.safe_caption,
+        "unsafe_caption": pair.unsafe_caption,
+        "safe_image": {"bytes": _encode(pair.safe), "path": None},
+        "unsafe_image": {"bytes": _encode(pair.unsafe), "path": None},
+        "category": pair.category,
+        "tag": pair.category,
+        "text_unsafe": True,
+        "image_unsafe": True,
+    }
+
+
+def _encode(scene: Scene) -> bytes:
+    buffer = io.BytesIO()
+    render_image(scene).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Dual encoders: CLIP-like models behind one small interface."""
