@@ -85,12 +85,8 @@ def main() -> None:
     parser.add_argument("--names", type=Path, required=True, help="unpacked emojibase-data")
     arguments = parser.parse_args()
     entries = parse_vocabulary(HERE / "vocabulary.txt")
-    codes = {
-        e["short_name"]: e["unified"] for e in json.loads((arguments.google / "emoji.json").read_text())
-    }
-    labels = {
-        e["hexcode"]: e["label"] for e in json.loads((arguments.names / "en" / "data.json").read_text())
-    }
+    codes = {e["short_name"]: e["unified"] for e in json.loads((arguments.google / "emoji.json").read_text())}
+    labels = {e["hexcode"]: e["label"] for e in json.loads((arguments.names / "en" / "data.json").read_text())}
     for entry in entries:
         code = codes[entry["emoji"]]
         entry["label"] = labels.get(code) or labels.get(code.replace("-FE0F", ""), "")

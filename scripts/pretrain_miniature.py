@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from safer_clip.miniature.captions import PRETRAINING_SAFE, PRETRAINING_UNSAFE, write_caption
@@ -124,20 +123,23 @@ def build_model(schedule: Schedule, tokenizer: CLIPTokenizer) -> CLIPModel:
 
 def load_batch(step: int, schedule: Schedule, tokenizer: CLIPTokenizer) -> dict[str, torch.Tensor]:
     """Draw the batch of one step; it depends on nothing but the schedule and the step."""
-    samples = [
-        draw_sample(schedule.seed, step * schedule.batch + i, schedule.unsafe_share) for i in range(schedule.batch)
-    ]
+    samples = [draw_sample(schedule.seed, step * schedule.batch + i, schedule.unsafe_share) for i in range(schedule.batch)]
     pixels = torch.from_numpy(np.stack([render(scene) for scene, _ in samples]))
     pixels = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN[0]) / STD[0]
     texts = tokenizer([text for _, text in samples], padding=True, truncation=True, return_tensors="pt")
-    return {"pixel_values": pixels, "input_ids": texts["input_ids"], "attention_mask": texts["attention_mask"]}
+    return {
+        "pixel_values": pixels,
+        "input_ids": texts["input_ids"],
+        "attention_mask": texts["attention_mask"],
+    }
 
 
 def contrastive_loss(model: CLIPModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Symmetric cross-entropy over the batch (CLIP, arXiv 2103.00020, figure 3)."""
     images = F.normalize(model.get_image_features(batch["pixel_values"]).pooler_output, dim=-1)
     texts = F.normalize(
-        model.get_text_features(batch["input_ids"], attention_mask=batch["attention_mask"]).pooler_output, dim=-1
+        model.get_text_features(batch["input_ids"], attention_mask=batch["attention_mask"]).pooler_output,
+        dim=-1,
     )
     logits = model.logit_scale.clamp(max=math.log(100)).exp() * texts @ images.T
     target = torch.arange(len(logits))
@@ -156,7 +158,10 @@ def build_optimizer(model: CLIPModel, schedule: Schedule) -> torch.optim.AdamW:
     """AdamW that decays matrices only."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": schedule.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), eps=1e-6)
 
 
@@ -169,7 +174,7 @@ def save_state(path: Path, model: CLIPModel, optimizer: torch.optim.AdamW, step:
             for key in ("exp_avg", "exp_avg_sq"):
                 tensors[f"{key}.{names[parameter]}"] = optimizer.state[parameter][key].contiguous()
     save_file(tensors, path.with_suffix(".tmp"), metadata={"step": str(step)})
-    os.replace(path.with_suffix(".tmp"), path)
+    path.with_suffix(".tmp").replace(path)
 
 
 def load_state(path: Path, model: CLIPModel, optimizer: torch.optim.AdamW) -> int:

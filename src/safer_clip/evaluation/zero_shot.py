@@ -22,12 +22,13 @@ def average_prompts(embeddings: Floats, owners: Sequence[int]) -> Floats:
     """
     sums = np.zeros((max(owners) + 1, embeddings.shape[1]), dtype=embeddings.dtype)
     np.add.at(sums, np.asarray(owners), embeddings)
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    classifier: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return classifier
 
 
 def classify(images: Floats, classifier: Floats) -> NDArray[np.int64]:
     """Most similar class of each image: ``(n,)``."""
-    return (images @ classifier.T).argmax(axis=1).astype(np.int64)
+    return np.asarray((images @ classifier.T).argmax(axis=1), dtype=np.int64)
 
 
 def accuracy(predicted: NDArray[np.int64], labels: Sequence[int]) -> float:

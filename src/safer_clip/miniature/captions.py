@@ -59,8 +59,13 @@ class Wording:
 
 PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.05, style=0.08)
 PRETRAINING_UNSAFE = Wording(
-    ((_ALL, 0.45), (frozenset({"subject", "accessory"}), 0.25), (frozenset({"accessory", "place"}), 0.08),
-     (frozenset({"subject", "place"}), 0.14), (frozenset({"subject"}), 0.08)),
+    (
+        (_ALL, 0.45),
+        (frozenset({"subject", "accessory"}), 0.25),
+        (frozenset({"accessory", "place"}), 0.08),
+        (frozenset({"subject", "place"}), 0.14),
+        (frozenset({"subject"}), 0.08),
+    ),
     hypernym=0.05,
     style=0.08,
 )
@@ -134,7 +139,11 @@ def _name_place(scene: Scene, dice: Dice) -> str:
 def _assemble(subject: str | None, accessory: str | None, where: str | None, frame: int) -> str:
     """Put the named parts together in one of six frames that need no verb and so no agreement."""
     if subject and accessory:
-        joined = (f"{subject} with {accessory}", f"{subject} and {accessory}", f"{subject} next to {accessory}")[frame % 3]
+        joined = (
+            f"{subject} with {accessory}",
+            f"{subject} and {accessory}",
+            f"{subject} next to {accessory}",
+        )[frame % 3]
     else:
         joined = subject or accessory or ""
     if where is None:

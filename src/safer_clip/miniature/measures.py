@@ -80,7 +80,8 @@ def measure_pairing(unsafe: Floats, safe: Floats, pairs: Sequence[ScenePair]) ->
 
 def _redirect(queries: Floats, bank: Floats, values: Floats, count: int) -> Floats:
     moved = values[nearest(queries, bank, count)].mean(axis=1)
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    result: Floats = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return result
 
 
 def measure_oracle(

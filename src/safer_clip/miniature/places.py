@@ -125,7 +125,13 @@ def _peaks(canvas: Canvas, dice: Dice, horizon: int) -> None:
 
 
 def _shelves(canvas: Canvas, dice: Dice, horizon: int) -> None:
-    colours: tuple[Colour, ...] = ((170, 60, 50), (50, 90, 150), (60, 130, 80), (200, 160, 60), (110, 70, 130))
+    colours: tuple[Colour, ...] = (
+        (170, 60, 50),
+        (50, 90, 150),
+        (60, 130, 80),
+        (200, 160, 60),
+        (110, 70, 130),
+    )
     for top in range(1, horizon - 6, 10):
         left = 0
         while left < SIZE:
@@ -141,17 +147,52 @@ def _curtain(canvas: Canvas, dice: Dice, horizon: int) -> None:
 
 
 PLACES: tuple[Place, ...] = (
-    Place("beach", ("on the beach", "at the beach", "on the sand by the sea"), (150, 210, 245), (240, 214, 160), 26, _shore),
-    Place("forest", ("in the forest", "in the woods", "among the trees"), (170, 210, 190), (78, 110, 60), 32, _trees),
+    Place(
+        "beach",
+        ("on the beach", "at the beach", "on the sand by the sea"),
+        (150, 210, 245),
+        (240, 214, 160),
+        26,
+        _shore,
+    ),
+    Place(
+        "forest",
+        ("in the forest", "in the woods", "among the trees"),
+        (170, 210, 190),
+        (78, 110, 60),
+        32,
+        _trees,
+    ),
     Place("desert", ("in the desert", "among the dunes"), (250, 214, 160), (228, 176, 100), 26, _dunes),
     Place("snow", ("in the snow", "on a snowy day"), (196, 212, 228), (236, 242, 248), 28, _flakes),
     Place("city", ("in the city", "on the street", "downtown"), (176, 200, 220), (88, 88, 94), 34, _buildings),
     Place("kitchen", ("in the kitchen", "on the kitchen floor"), (246, 240, 220), (200, 226, 230), 26, _tiles),
     Place("meadow", ("in the meadow", "in a field", "on the grass"), (160, 220, 250), (120, 190, 90), 22, _grass),
     Place("sea", ("at sea", "on the water", "on the open sea"), (180, 226, 246), (40, 110, 180), 16, _waves),
-    Place("night sky", ("under the night sky", "at night", "under the stars"), (24, 28, 66), (38, 44, 60), 40, _stars),
-    Place("mountains", ("in the mountains", "in front of the mountains"), (190, 220, 245), (110, 150, 90), 36, _peaks),
-    Place("library", ("in the library", "in front of the bookshelves"), (70, 46, 32), (150, 106, 70), 32, _shelves),
+    Place(
+        "night sky",
+        ("under the night sky", "at night", "under the stars"),
+        (24, 28, 66),
+        (38, 44, 60),
+        40,
+        _stars,
+    ),
+    Place(
+        "mountains",
+        ("in the mountains", "in front of the mountains"),
+        (190, 220, 245),
+        (110, 150, 90),
+        36,
+        _peaks,
+    ),
+    Place(
+        "library",
+        ("in the library", "in front of the bookshelves"),
+        (70, 46, 32),
+        (150, 106, 70),
+        32,
+        _shelves,
+    ),
     Place("stage", ("on stage", "in the theatre"), (160, 28, 44), (196, 146, 90), 36, _curtain),
 )
 

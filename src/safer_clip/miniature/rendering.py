@@ -85,7 +85,8 @@ def _picture(style: Style, thing: int, size: int, angle: int, flipped: bool) -> 
     tiles, side = (large, TILE) if size > 20 else (small, TILE // 2)
     indices, weights = _sampling(size, angle, flipped, side)
     extent = _extent(size, angle)
-    return ((tiles[thing][indices] * weights).sum(axis=0) >> 8).reshape(extent, extent, 4)
+    blended: NDArray[np.int32] = (tiles[thing][indices] * weights).sum(axis=0) >> 8
+    return blended.reshape(extent, extent, 4)
 
 
 def _paste(canvas: NDArray[np.int32], style: Style, drawn: Drawn) -> None:
@@ -115,7 +116,8 @@ def render(scene: Scene) -> Pixels:
         _paste(canvas, scene.style, drawn)
     if scene.accessory is not None:
         _paste(canvas, scene.style, scene.accessory)
-    return np.minimum(canvas, 255).astype(np.uint8)
+    pixels: Pixels = np.minimum(canvas, 255).astype(np.uint8)
+    return pixels
 
 
 def render_image(scene: Scene) -> Image.Image:

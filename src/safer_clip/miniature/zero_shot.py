@@ -65,7 +65,10 @@ def _build_objects(name: str, things: Sequence[Thing], styles: Sequence[Style], 
 
 
 def _build_attribute(
-    name: str, classes: Sequence[str], prompts: tuple[tuple[str, ...], ...], draw: Callable[[Dice, int], Scene]
+    name: str,
+    classes: Sequence[str],
+    prompts: tuple[tuple[str, ...], ...],
+    draw: Callable[[Dice, int], Scene],
 ) -> ZeroShotSet:
     """A property other than the thing, over random things."""
     size = 600
@@ -142,11 +145,12 @@ def _positions() -> ZeroShotSet:
 
 def _styles() -> ZeroShotSet:
     things = load_vocabulary().subjects[::6]
-    prompts = tuple(
-        tuple(f"a {STYLE_WORDS[style]} picture of {noun_phrase(thing)}" for thing in things) for style in STYLES
-    )
+    prompts = tuple(tuple(f"a {STYLE_WORDS[style]} picture of {noun_phrase(thing)}" for thing in things) for style in STYLES)
     return _build_attribute(
-        "styles", tuple(STYLE_WORDS.values()), prompts, lambda dice, label: _single(dice, STYLES[label], draw_subject(dice))
+        "styles",
+        tuple(STYLE_WORDS.values()),
+        prompts,
+        lambda dice, label: _single(dice, STYLES[label], draw_subject(dice)),
     )
 
 
@@ -169,9 +173,7 @@ def load_zero_shot() -> tuple[ZeroShotSet, ...]:
     """All thirteen sets: five groups of things, the whole vocabulary in each style, and six properties."""
     vocabulary = load_vocabulary()
     by_group = [
-        _build_objects(
-            group.replace(" ", "_"), [thing for thing in vocabulary.safe if thing.group == group], STYLES, 600
-        )
+        _build_objects(group.replace(" ", "_"), [thing for thing in vocabulary.safe if thing.group == group], STYLES, 600)
         for group in vocabulary.groups
     ]
     whole = [_build_objects(f"vocabulary_{style}", vocabulary.safe, (style,), 2 * len(vocabulary.safe)) for style in STYLES]

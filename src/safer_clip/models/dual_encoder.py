@@ -44,12 +44,12 @@ class DualEncoder:
         from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
         folder = Path(folder)
-        needed = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "model.safetensors")
+        needed = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
         missing = [name for name in needed if not (folder / name).is_file()]
         if missing:
             raise ConfigError(f"{folder} is no CLIP folder: it lacks {', '.join(missing)}")
         return cls(
-            model=CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval(),
+            model=CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).train(False),
             tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
             processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
         )
