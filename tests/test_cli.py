@@ -1,0 +1,49 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from safer_clip import cli
+from safer_clip.cli import app
+
+runner = CliRunner()
+
+
+def test_demo_writes_results_and_world(tmp_path):
+    result = runner.invoke(app, ["demo", "--output", str(tmp_path / "demo")])
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "demo" / "results.json").read_text())
+    row = figures["retrieval"]["mini_nsfw_caps"]["mixed"]["T*->V"]
+    assert {"R@1", "R@5", "R@10", "R@20", "unsafe_rate"} == set(row)
+    assert len(figures["zero_shot"]) == 14
+    assert figures["caption_cosine"]["mini_visu"] < figures["caption_cosine"]["mini_nsfw_caps"]
+    assert Image.open(tmp_path / "demo" / "world.png").size[0] > 1000
+    assert "T*->V" in result.output
+
+
+def test_env_names_versions():
+    result = runner.invoke(app, ["env"])
+    assert result.exit_code == 0
+    assert "transformers" in result.output
+
+
+def test_wrong_calls_exit_with_two_and_say_why(tmp_path, monkeypatch, capsys):
+    (tmp_path / "there").write_text("x")
+    monkeypatch.setattr(sys, "argv", ["safer-clip", "miniature", "sheet", "--output", str(tmp_path / "there")])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys; from typer.testing import CliRunner; from safer_clip.cli import app;"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
+        "print([m for m in ('torch', 'transformers', 'datasets', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
