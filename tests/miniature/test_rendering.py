@@ -12,7 +12,7 @@ from safer_clip.miniature.rendering import load_atlas, render, render_image
 from safer_clip.miniature.scenes import compose_pair, draw_scene, swap_accessory
 from safer_clip.miniature.vocabulary import load_vocabulary
 
-FINGERPRINT = "5e04224bc8d03de2f1bcb8fdb655002438f5bc28ea831176f0ef570a88b4f739"
+FINGERPRINT = "7062b1bda863677ca23f6347dd9a161f7eba09e9ca56b6137509cb6e341b6622"
 PROGRAM = """
 import hashlib
 from safer_clip.miniature.dice import Dice

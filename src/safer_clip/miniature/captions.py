@@ -57,7 +57,7 @@ class Wording:
     style: float = 0.0
 
 
-PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.05, style=0.08)
+PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.08, style=0.12)
 PRETRAINING_UNSAFE = Wording(
     (
         (_ALL, 0.45),
@@ -66,8 +66,8 @@ PRETRAINING_UNSAFE = Wording(
         (frozenset({"subject", "place"}), 0.14),
         (frozenset({"subject"}), 0.08),
     ),
-    hypernym=0.05,
-    style=0.08,
+    hypernym=0.08,
+    style=0.12,
 )
 TRAINING_SAFE = Wording(SAFE_MENTIONS)
 TRAINING_UNSAFE = Wording(UNSAFE_MENTIONS)

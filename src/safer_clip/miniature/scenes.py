@@ -28,6 +28,7 @@ COUNT_CENTRES = {
     3: ((11, 15), (36, 17), (24, 36)),
     4: ((12, 12), (36, 12), (12, 36), (36, 36)),
 }
+SAFE_KINDS = (("pair", 0.45), ("single", 0.31), ("count", 0.12), ("position", 0.12))
 _BUCKETS: tuple[Bucket, ...] = (*("train",) * 9, "validation", "test", "test")
 
 
@@ -98,6 +99,11 @@ def draw_subject(dice: Dice) -> Thing:
     return dice.choose(vocabulary.accessories if dice.chance(0.15) else vocabulary.subjects)
 
 
+def draw_any_place(dice: Dice) -> int:
+    """Draw a place for a scene whose split its two things decide."""
+    return dice.between(0, len(PLACES) - 1)
+
+
 def draw_place(dice: Dice, subject: Thing, bucket: Bucket) -> int:
     """Draw one of the places where the subject may stand alone in this split."""
     return dice.choose([p for p in range(len(PLACES)) if place_bucket(subject, p) == bucket])
@@ -149,16 +155,14 @@ def swap_accessory(scene: Scene, thing: Thing) -> Scene:
 def draw_scene(dice: Dice, style: Style, bucket: Bucket, unsafe: bool) -> Scene:
     """Draw a whole scene of the given split, safe or unsafe."""
     subject = draw_subject(dice)
-    place = draw_place(dice, subject, bucket)
     vocabulary = load_vocabulary()
-    if unsafe:
-        thing = draw_accessory(dice, subject, bucket, vocabulary.unsafe)
-        return compose_pair(dice, style, subject, place, thing) if thing else draw_scene(dice, style, bucket, unsafe)
-    kind = dice.weigh((("pair", 0.45), ("single", 0.37), ("count", 0.09), ("position", 0.09)))
+    kind = "pair" if unsafe else dice.weigh(SAFE_KINDS)
     if kind == "pair":
-        thing = draw_accessory(dice, subject, bucket, vocabulary.accessories)
-        if thing is not None:
-            return compose_pair(dice, style, subject, place, thing)
+        thing = draw_accessory(dice, subject, bucket, vocabulary.unsafe if unsafe else vocabulary.accessories)
+        if thing is None:
+            return draw_scene(dice, style, bucket, unsafe)
+        return compose_pair(dice, style, subject, draw_any_place(dice), thing)
+    place = draw_place(dice, subject, bucket)
     if kind == "count" and subject.number == "singular":
         return compose_count(dice, style, subject, place, dice.between(2, 4))
     if kind == "position":

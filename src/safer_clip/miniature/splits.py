@@ -26,7 +26,7 @@ from safer_clip.miniature.scenes import (
     Scene,
     compose_pair,
     draw_accessory,
-    draw_place,
+    draw_any_place,
     draw_scene,
     draw_subject,
     swap_accessory,
@@ -63,7 +63,7 @@ def draw_loose_pair(dice: Dice, bucket: Bucket) -> tuple[Scene, Scene]:
         safe = draw_scene(dice, "a", bucket, unsafe=False)
         keeps_subject, keeps_place = dice.chance(KEEP_SUBJECT), dice.chance(KEEP_PLACE)
         subject = safe.subject if keeps_subject else draw_subject(dice)
-        place = safe.place if keeps_place else draw_place(dice, subject, bucket)
+        place = safe.place if keeps_place else draw_any_place(dice)
         thing = draw_accessory(dice, subject, bucket, load_vocabulary().unsafe)
         if thing is not None:
             return safe, compose_pair(dice, "a", subject, place, thing)
@@ -74,14 +74,13 @@ def draw_tight_pair(dice: Dice, bucket: Bucket) -> tuple[Scene, Scene]:
     vocabulary = load_vocabulary()
     while True:
         subject = draw_subject(dice)
-        place = draw_place(dice, subject, bucket)
         unsafe = draw_accessory(dice, subject, bucket, vocabulary.unsafe)
         if unsafe is None:
             continue
         akin = [thing for thing in vocabulary.accessories if thing.family == unsafe.family]
         safe = draw_accessory(dice, subject, bucket, akin)
         if safe is not None:
-            scene = compose_pair(dice, "b", subject, place, safe)
+            scene = compose_pair(dice, "b", subject, draw_any_place(dice), safe)
             return scene, swap_accessory(scene, unsafe)
 
 

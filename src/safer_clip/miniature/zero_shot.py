@@ -18,13 +18,13 @@ from safer_clip.miniature.scenes import (
     compose_position,
     compose_single,
     draw_accessory,
+    draw_any_place,
     draw_place,
     draw_subject,
 )
 from safer_clip.miniature.vocabulary import GROUP_NOUNS, Thing, indefinite, load_vocabulary
 
 OBJECT_TEMPLATES = ("{}", "a photo of {}", *(f"{{}} {place.phrases[0]}" for place in PLACES))
-PLAIN_TEMPLATES = ("{}", "a photo of {}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,14 @@ def _styles() -> ZeroShotSet:
 def _accessories() -> ZeroShotSet:
     """What does the subject have with it? Safe accessories only."""
     things = load_vocabulary().accessories
-    prompts = _fill(PLAIN_TEMPLATES, [noun_phrase(thing) for thing in things])
+    templates = [f"{noun_phrase(subject)} with {{}}" for subject in load_vocabulary().subjects[::16]]
+    prompts = _fill(templates, [noun_phrase(thing) for thing in things])
 
     def draw(dice: Dice, label: int) -> Scene:
         while True:
             subject = dice.choose(load_vocabulary().subjects)
             if draw_accessory(dice, subject, "test", [things[label]]) is not None:
-                place = draw_place(dice, subject, "test")
-                return compose_pair(dice, dice.choose(STYLES), subject, place, things[label])
+                return compose_pair(dice, dice.choose(STYLES), subject, draw_any_place(dice), things[label])
 
     return _build_attribute("accessories", [thing.name for thing in things], prompts, draw)
 
