@@ -39,6 +39,38 @@ def test_wrong_calls_exit_with_two_and_say_why(tmp_path, monkeypatch, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_check_reports_every_problem_at_once(tmp_path, monkeypatch, capsys):
+    rows = [
+        {"id": "1", "safe_caption": "a dog", "unsafe_caption": ""},
+        {"id": "2", "safe_caption": "a cat", "unsafe_caption": "a cat with a knife", "safe_image": "gone.png"},
+    ]
+    table = tmp_path / "table.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(sys, "argv", ["safer-clip", "check", str(table)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    message = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert "unsafe_caption" in message
+    assert "gone.png" in message
+    table.write_text(json.dumps({**rows[1], "safe_image": None}) + "\n")
+    assert "1" in runner.invoke(app, ["check", str(table)]).output
+
+
+def test_sheet_is_a_picture(tmp_path):
+    assert runner.invoke(app, ["miniature", "sheet", "-o", str(tmp_path / "sheet.png")]).exit_code == 0
+    assert Image.open(tmp_path / "sheet.png").format == "PNG"
+
+
+@pytest.mark.slow
+def test_proof_writes_its_figures(tmp_path):
+    result = runner.invoke(app, ["miniature", "proof", "-o", str(tmp_path / "proof.json")])
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "proof.json").read_text())
+    cosine = figures["caption_cosine"]
+    assert cosine["mini_visu"] + 0.1 < cosine["mini_nsfw_caps"] < cosine["nearest_safe"]
+
+
 def test_help_imports_nothing_heavy():
     program = (
         "import sys; from typer.testing import CliRunner; from safer_clip.cli import app;"

@@ -25,7 +25,8 @@ def script():
 
 @pytest.fixture(scope="module")
 def schedule(script):
-    return script.Schedule(steps=6, batch=16, warmup=2, vision_width=32, text_width=32, vision_layers=1, text_layers=1, compiled=False)
+    small = {"vision_width": 32, "text_width": 32, "vision_layers": 1, "text_layers": 1}
+    return script.Schedule(steps=6, batch=16, warmup=2, compiled=False, **small)
 
 
 @pytest.fixture(scope="module")
