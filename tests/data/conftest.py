@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 Row = dict[str, object]
 
@@ -47,11 +51,27 @@ def rows(picture: Callable[..., str]) -> list[Row]:
     ]
 
 
-def write_jsonl(path: Path, rows: list[Row]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+def write_csv(path: Path, rows: list[Row]) -> None:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
-def write_json(path: Path, content: object) -> Path:
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
+WRITERS: dict[str, Callable[[Path, Any], object]] = {
+    ".jsonl": lambda path, rows: path.write_text("".join(json.dumps(row) + "\n" for row in rows)),
+    ".json": lambda path, content: path.write_text(json.dumps(content)),
+    ".csv": write_csv,
+    ".parquet": lambda path, rows: parquet.write_table(pa.Table.from_pylist(rows), path),
+}
+
+
+@pytest.fixture
+def write() -> Callable[[Path, object], Path]:
+    """Write rows in the format of the suffix."""
+
+    def write_file(path: Path, rows: object) -> Path:
+        WRITERS[path.suffix](path, rows)
+        return path
+
+    return write_file

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import Row, write_json, write_jsonl
 from PIL import Image
 from pyarrow import parquet
 
@@ -23,6 +21,8 @@ from safer_clip.data import (
 )
 from safer_clip.errors import ConfigError, DataError
 
+Row = dict[str, object]
+Write = Callable[[Path, object], Path]
 Place = tuple[Kind, int | None, str | None]
 
 
@@ -41,31 +41,10 @@ def warnings(result: ReadResult) -> list[Place]:
     return [(p.kind, p.row, p.field) for p in result.report.warnings]
 
 
-def write_csv(path: Path, rows: list[Row]) -> Path:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def write_parquet(path: Path, rows: list[Row]) -> Path:
-    parquet.write_table(pa.Table.from_pylist(rows), path)
-    return path
-
-
-WRITERS: dict[str, Callable[[Path, list[Row]], Path]] = {
-    "t.jsonl": write_jsonl,
-    "t.json": write_json,
-    "t.csv": write_csv,
-    "t.parquet": write_parquet,
-}
-
-
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet"])
 @pytest.mark.parametrize("check", ["exists", "header", "decode"])
-def test_good(tmp_path: Path, rows: list[Row], name: str, check: str) -> None:
-    path = WRITERS[name](tmp_path / name, rows)
+def test_good(tmp_path: Path, rows: list[Row], name: str, check: str, write: Write) -> None:
+    path = write(tmp_path / name, rows)
     result = read_table(path, options=ReadOptions(check_images=check))  # type: ignore[arg-type]
     table, report = result.table, result.report
     assert table.column_names == list(QUADRUPLET_COLUMNS)
@@ -88,8 +67,8 @@ def test_good(tmp_path: Path, rows: list[Row], name: str, check: str) -> None:
     ]
 
 
-def test_text_only_needs_captions_only(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "t.jsonl", [{"safe_caption": "a spoon", "unsafe_caption": "a knife"}])
+def test_text_only_needs_captions_only(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path / "t.jsonl", [{"safe_caption": "a spoon", "unsafe_caption": "a knife"}])
     result = read_table(path)
     assert result.table[0]["id"] == "1"
     assert result.table[0]["category"] == "unknown"
@@ -98,39 +77,39 @@ def test_text_only_needs_captions_only(tmp_path: Path) -> None:
     assert result.report.warnings == ()
 
 
-def test_parquet_with_embedded_pictures(tmp_path: Path, rows: list[Row], picture: Callable[..., str]) -> None:
+def test_parquet_with_embedded_pictures(tmp_path: Path, rows: list[Row], picture: Callable[..., str], write: Write) -> None:
     data = (tmp_path / picture("x.png", "green", 9)).read_bytes()
     rows[0]["safe_image"] = {"bytes": data, "path": "t.parquet"}
     rows[1]["safe_image"] = {"bytes": None, "path": "safe/b.png"}
     rows[0]["unsafe_image"] = data
-    path = write_parquet(tmp_path / "t.parquet", rows)
+    path = write(tmp_path / "t.parquet", rows)
     table = read_table(path, options=ReadOptions(check_images="decode")).table
     assert table[0]["safe_image"].size == table[0]["unsafe_image"].size == (9, 9)
     assert table[1]["safe_image"].size == (8, 8)
 
 
-def test_struct_without_content_is_absent(tmp_path: Path, rows: list[Row]) -> None:
+def test_struct_without_content_is_absent(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[0]["safe_image"] = {"bytes": None, "path": None}
     rows[1]["safe_image"] = {"bytes": None, "path": "safe/b.png"}
-    assert read_table(write_parquet(tmp_path / "t.parquet", rows)).report.safe_images_absent == 1
+    assert read_table(write(tmp_path / "t.parquet", rows)).report.safe_images_absent == 1
 
 
-def test_image_root_and_columns(tmp_path: Path, rows: list[Row]) -> None:
+def test_image_root_and_columns(tmp_path: Path, rows: list[Row], write: Write) -> None:
     folder = tmp_path / "tables"
     folder.mkdir()
     renamed = [{"text": row.pop("safe_caption"), "photo": row.pop("safe_image"), **row} for row in rows]
-    path = write_json(folder / "t.json", renamed)
+    path = write(folder / "t.json", renamed)
     columns = ColumnMap(safe_caption="text", safe_image="photo")
     assert read_table(path, image_root=tmp_path, columns=columns).report.rows_kept == 2
     assert (Kind.MISSING_IMAGE, 1, "photo") in places(fail(path, columns=columns))
 
 
-def test_missing_columns(tmp_path: Path, rows: list[Row]) -> None:
+def test_missing_columns(tmp_path: Path, rows: list[Row], write: Write) -> None:
     for row in rows:
         row["safe_captoin"] = row.pop("safe_caption")
         row["unsafe_images"] = row.pop("unsafe_image")
         del row["unsafe_caption"], row["safe_image"]
-    error = fail(write_jsonl(tmp_path / "t.jsonl", rows), columns=ColumnMap(safe_image="photo"))
+    error = fail(write(tmp_path / "t.jsonl", rows), columns=ColumnMap(safe_image="photo"))
     assert places(error) == [
         (Kind.MISSING_FIELD, None, "safe_caption"),
         (Kind.MISSING_FIELD, None, "unsafe_caption"),
@@ -162,9 +141,9 @@ BAD_VALUES: list[tuple[str, object, Kind]] = [
 
 
 @pytest.mark.parametrize(("column", "value", "kind"), BAD_VALUES)
-def test_bad_value(tmp_path: Path, rows: list[Row], column: str, value: object, kind: Kind) -> None:
+def test_bad_value(tmp_path: Path, rows: list[Row], column: str, value: object, kind: Kind, write: Write) -> None:
     rows[1][column] = value
-    path = write_jsonl(tmp_path / "t.jsonl", rows)
+    path = write(tmp_path / "t.jsonl", rows)
     assert places(fail(path)) == [(kind, 2, column)]
     result = read_table(path, options=ReadOptions(max_bad_rows=1))
     assert result.table["id"][:] == ["a"]
@@ -173,25 +152,25 @@ def test_bad_value(tmp_path: Path, rows: list[Row], column: str, value: object, 
     assert f"line 2, {column}" in result.report.summary()
 
 
-def test_good_odd_values(tmp_path: Path, rows: list[Row]) -> None:
+def test_good_odd_values(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[0] |= {"id": 12, "text_unsafe": 1, "image_unsafe": "No", "safe_image": str(tmp_path / "safe/a.png")}
     rows[1] |= {"safe_image": " ", "text_unsafe": ""}
-    table = read_table(write_jsonl(tmp_path / "t.jsonl", rows)).table
+    table = read_table(write(tmp_path / "t.jsonl", rows)).table
     assert table["id"][:] == ["12", "b"]
     assert table["text_unsafe"][:] == [True, None]
     assert table["image_unsafe"][:] == [False, None]
     assert table[1]["safe_image"] is None
 
 
-def test_missing_cell(tmp_path: Path, rows: list[Row]) -> None:
+def test_missing_cell(tmp_path: Path, rows: list[Row], write: Write) -> None:
     del rows[1]["safe_caption"]
-    assert places(fail(write_jsonl(tmp_path / "t.jsonl", rows))) == [(Kind.MISSING_FIELD, 2, "safe_caption")]
+    assert places(fail(write(tmp_path / "t.jsonl", rows))) == [(Kind.MISSING_FIELD, 2, "safe_caption")]
 
 
-def test_truncated_jpeg_needs_decoding(tmp_path: Path, rows: list[Row], picture: Callable[..., str]) -> None:
+def test_truncated_jpeg_needs_decoding(tmp_path: Path, rows: list[Row], picture: Callable[..., str], write: Write) -> None:
     path = tmp_path / picture("unsafe/a.jpg", size=200)
     path.write_bytes(path.read_bytes()[:-400])
-    table = write_jsonl(tmp_path / "t.jsonl", rows)
+    table = write(tmp_path / "t.jsonl", rows)
     assert read_table(table).report.rows_kept == 2
     error = fail(table, options=ReadOptions(check_images="decode"))
     assert places(error) == [(Kind.UNREADABLE_IMAGE, 1, "unsafe_image")]
@@ -200,75 +179,75 @@ def test_truncated_jpeg_needs_decoding(tmp_path: Path, rows: list[Row], picture:
     assert read_table(table, options=ReadOptions(check_images="exists")).report.rows_kept == 2
 
 
-def test_broken_embedded_picture(tmp_path: Path, rows: list[Row]) -> None:
+def test_broken_embedded_picture(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[0]["safe_image"] = {"bytes": b"no picture", "path": None}
     rows[1]["safe_image"] = None
-    error = fail(write_parquet(tmp_path / "t.parquet", rows))
+    error = fail(write(tmp_path / "t.parquet", rows))
     assert places(error) == [(Kind.UNREADABLE_IMAGE, 1, "safe_image")]
     assert "embedded picture" in str(error)
 
 
-def test_duplicate_rows(tmp_path: Path, rows: list[Row]) -> None:
+def test_duplicate_rows(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows.append({**rows[0], "id": "c"})
-    path = write_jsonl(tmp_path / "t.jsonl", rows)
+    path = write(tmp_path / "t.jsonl", rows)
     assert places(fail(path)) == [(Kind.DUPLICATE_ROW, 3, "safe_caption")]
     result = read_table(path, options=ReadOptions(max_bad_rows=1))
     assert result.table["id"][:] == ["a", "b"]
     assert warnings(result) == []
 
 
-def test_duplicate_embedded_pictures(tmp_path: Path, rows: list[Row]) -> None:
+def test_duplicate_embedded_pictures(tmp_path: Path, rows: list[Row], write: Write) -> None:
     data = (tmp_path / "safe/a.png").read_bytes()
     for row, name in zip(rows, "ab", strict=True):
         row |= {"safe_caption": "a spoon", "unsafe_caption": "a knife", "unsafe_image": None}
         row["safe_image"] = {"bytes": data, "path": name}
-    assert places(fail(write_parquet(tmp_path / "t.parquet", rows))) == [(Kind.DUPLICATE_ROW, 2, "safe_caption")]
+    assert places(fail(write(tmp_path / "t.parquet", rows))) == [(Kind.DUPLICATE_ROW, 2, "safe_caption")]
 
 
-def test_repeated_captions_warn_once(tmp_path: Path, rows: list[Row]) -> None:
+def test_repeated_captions_warn_once(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows += [{**rows[0], "id": str(i), "unsafe_caption": f"a man holds {i} knives"} for i in range(2, 5)]
-    result = read_table(write_jsonl(tmp_path / "t.jsonl", rows))
+    result = read_table(write(tmp_path / "t.jsonl", rows))
     assert warnings(result) == [(Kind.REPEATED_CAPTION, 3, "safe_caption")]
     assert "rows: 3" in result.report.summary()
     assert result.report.rows_kept == 5
 
 
-def test_unknown_tags_warn(tmp_path: Path, rows: list[Row]) -> None:
+def test_unknown_tags_warn(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[0]["category"] = "gardening"
     rows[1]["category"] = None
-    result = read_table(write_jsonl(tmp_path / "t.jsonl", rows))
+    result = read_table(write(tmp_path / "t.jsonl", rows))
     assert warnings(result) == [(Kind.UNKNOWN_TAG, 1, "category"), (Kind.UNKNOWN_TAG, 2, "category")]
     assert result.table["category"][:] == ["unknown", "unknown"]
     assert result.table["tag"][:] == ["gardening", None]
 
 
-def test_tag_column(tmp_path: Path, rows: list[Row]) -> None:
+def test_tag_column(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[0] |= {"category": "unknown", "tag": "skulls"}
     rows[1] |= {"category": "unknown", "tag": "theft"}
-    result = read_table(write_jsonl(tmp_path / "t.jsonl", rows))
+    result = read_table(write(tmp_path / "t.jsonl", rows))
     assert result.table["category"][:] == ["unknown", "illegal activity"]
     assert result.table["tag"][:] == ["skulls", "theft"]
     for row in rows:
         del row["category"]
     rows[1]["tag"] = "unknown"
-    result = read_table(write_jsonl(tmp_path / "t.jsonl", rows))
+    result = read_table(write(tmp_path / "t.jsonl", rows))
     assert warnings(result) == [(Kind.UNKNOWN_TAG, 1, "tag")]
 
 
-def test_miniature_taxonomy(tmp_path: Path, rows: list[Row]) -> None:
+def test_miniature_taxonomy(tmp_path: Path, rows: list[Row], write: Write) -> None:
     rows[1]["category"] = "substances"
-    path = write_jsonl(tmp_path / "t.jsonl", rows)
+    path = write(tmp_path / "t.jsonl", rows)
     table = read_table(path, options=ReadOptions(taxonomy="miniature")).table
     assert table["category"][:] == ["weapons", "substances"]
 
 
-def test_everything_at_once(tmp_path: Path, rows: list[Row]) -> None:
+def test_everything_at_once(tmp_path: Path, rows: list[Row], write: Write) -> None:
     good = [{**rows[1], "id": i, "unsafe_caption": f"{i} beers"} for i in range(3)]
     bad: list[Row] = [
         {**rows[0], "safe_caption": "", "unsafe_image": "none.jpg"},
         {**rows[0], "id": 0, "text_unsafe": "perhaps", "category": "gardening"},
     ]
-    path = write_jsonl(tmp_path / "t.jsonl", [*good, *bad])
+    path = write(tmp_path / "t.jsonl", [*good, *bad])
     path.write_text(path.read_text() + "\n{broken\n[1]\n")
     error = fail(path)
     expected: list[Place] = [
@@ -293,8 +272,8 @@ def test_no_good_row_left(tmp_path: Path) -> None:
     assert len(error.problems) == 3
 
 
-def test_missing_image_root_is_one_problem(tmp_path: Path, rows: list[Row]) -> None:
-    error = fail(write_jsonl(tmp_path / "t.jsonl", rows), image_root=tmp_path / "nowhere")
+def test_missing_image_root_is_one_problem(tmp_path: Path, rows: list[Row], write: Write) -> None:
+    error = fail(write(tmp_path / "t.jsonl", rows), image_root=tmp_path / "nowhere")
     assert places(error) == [(Kind.FILE_NOT_FOUND, None, "safe_image"), (Kind.FILE_NOT_FOUND, None, "unsafe_image")]
 
 
@@ -362,11 +341,11 @@ def test_options_are_checked(setting: dict[str, object]) -> None:
         ReadOptions(**setting)  # type: ignore[arg-type]
 
 
-def test_empty_embedded_picture(tmp_path: Path) -> None:
+def test_empty_embedded_picture(tmp_path: Path, write: Write) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2, 2)).save(buffer, "PNG")
     row = {"safe_caption": "a", "unsafe_caption": "b", "safe_image": buffer.getvalue(), "unsafe_image": b""}
-    error = fail(write_parquet(tmp_path / "t.parquet", [row]))
+    error = fail(write(tmp_path / "t.parquet", [row]))
     assert places(error) == [(Kind.UNREADABLE_IMAGE, 1, "unsafe_image")]
 
 

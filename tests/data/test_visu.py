@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Row, write_json, write_jsonl
 
 from safer_clip.data import Kind, ReadOptions, read_visu
 from safer_clip.errors import DataError
+
+Row = dict[str, object]
+Write = Callable[[Path, object], Path]
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def visu(picture: Callable[..., str]) -> list[Row]:
 
 
 @pytest.fixture
-def roots(tmp_path: Path) -> dict[str, Path]:
+def roots(tmp_path: Path) -> dict[str, Any]:
     return {"coco_root": tmp_path / "coco", "unsafe_root": tmp_path / "unsafe"}
 
 
@@ -38,10 +41,10 @@ def keyed(rows: list[Row]) -> dict[str, Row]:
 
 
 @pytest.mark.parametrize("layout", ["keyed", "data keyed", "data list"])
-def test_with_images(tmp_path: Path, visu: list[Row], roots: dict[str, Path], layout: str) -> None:
+def test_with_images(tmp_path: Path, visu: list[Row], roots: dict[str, Any], layout: str, write: Write) -> None:
     content: object = visu if layout == "data list" else keyed(visu)
     content = {"info": {"version": 1}, "data": content} if "data" in layout else content
-    result = read_visu(write_json(tmp_path / "visu.json", content), **roots)
+    result = read_visu(write(tmp_path / "visu.json", content), **roots)
     table = result.table
     assert table["id"][:] == (["1", "2", "3"] if layout == "data list" else ["0", "1", "2"])
     assert table["category"][:] == ["violence", "illegal activity", "shocking"]
@@ -53,16 +56,16 @@ def test_with_images(tmp_path: Path, visu: list[Row], roots: dict[str, Path], la
     assert result.report.warnings == ()
 
 
-def test_without_roots(tmp_path: Path, visu: list[Row]) -> None:
-    report = read_visu(write_json(tmp_path / "visu.json", keyed(visu))).report
+def test_without_roots(tmp_path: Path, visu: list[Row], write: Write) -> None:
+    report = read_visu(write(tmp_path / "visu.json", keyed(visu))).report
     assert (report.rows_kept, report.safe_images_absent, report.unsafe_images_absent) == (3, 3, 3)
 
 
-def test_problems(tmp_path: Path, visu: list[Row], roots: dict[str, Path]) -> None:
+def test_problems(tmp_path: Path, visu: list[Row], roots: dict[str, Any], write: Write) -> None:
     visu[0] |= {"coco_id": 99, "nsfw_im_path": "none.png"}
     visu[1] |= {"coco_id": "seven", "nsfw_im_path": 5}
     visu[2] |= {"coco_id": "000000000009", "nsfw": ""}
-    path = write_json(tmp_path / "visu.json", keyed([*visu, {**visu[2], "safe": "a bun", "nsfw": "a"}]))
+    path = write(tmp_path / "visu.json", keyed([*visu, {**visu[2], "safe": "a bun", "nsfw": "a"}]))
     with pytest.raises(DataError) as caught:
         read_visu(path, **roots)
     assert [(p.file, p.kind, p.row, p.field) for p in caught.value.problems] == [
@@ -77,19 +80,19 @@ def test_problems(tmp_path: Path, visu: list[Row], roots: dict[str, Path]) -> No
     assert (report.rows_kept, report.rows_dropped) == (1, 3)
 
 
-def test_absent_images_are_counted(tmp_path: Path, visu: list[Row], roots: dict[str, Path]) -> None:
+def test_absent_images_are_counted(tmp_path: Path, visu: list[Row], roots: dict[str, Any], write: Write) -> None:
     visu[0] |= {"coco_id": None, "nsfw_im_path": None}
-    report = read_visu(write_json(tmp_path / "visu.json", visu), **roots).report
+    report = read_visu(write(tmp_path / "visu.json", visu), **roots).report
     assert (report.safe_images_absent, report.unsafe_images_absent) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["visu.json", "visu.jsonl"])
-def test_text(tmp_path: Path, visu: list[Row], roots: dict[str, Path], name: str) -> None:
+def test_text(tmp_path: Path, visu: list[Row], roots: dict[str, Any], name: str, write: Write) -> None:
     rows = [{"incremental_id": 10 + i, "prompt_id": 1, **row} for i, row in enumerate(visu)]
     for row in rows:
         del row["nsfw_im_path"]
     path = tmp_path / name
-    write_json(path, rows) if name.endswith("json") else write_jsonl(path, rows)
+    write(path, rows)
     result = read_visu(path)
     assert result.table["id"][:] == ["10", "11", "12"]
     assert (result.report.safe_images_absent, result.report.unsafe_images_absent) == (3, 3)
@@ -99,8 +102,8 @@ def test_text(tmp_path: Path, visu: list[Row], roots: dict[str, Path], name: str
         read_visu(path, **roots)
 
 
-def test_missing_roots(tmp_path: Path, visu: list[Row]) -> None:
+def test_missing_roots(tmp_path: Path, visu: list[Row], write: Write) -> None:
     with pytest.raises(DataError) as caught:
-        read_visu(write_json(tmp_path / "v.json", visu), coco_root=tmp_path / "no", unsafe_root=tmp_path / "nor")
+        read_visu(write(tmp_path / "v.json", visu), coco_root=tmp_path / "no", unsafe_root=tmp_path / "nor")
     places = [(p.kind, p.row, p.field) for p in caught.value.problems]
     assert places == [(Kind.FILE_NOT_FOUND, None, "coco_id"), (Kind.FILE_NOT_FOUND, None, "nsfw_im_path")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from safer_clip.errors import ConfigError
@@ -73,8 +73,12 @@ def normalise_tag(raw: str | None, taxonomy: Taxonomy = "i2p") -> str | None:
     Raises:
         ConfigError: there is no such taxonomy.
     """
+    return _look_up(_simplify(raw or ""), taxonomy)
+
+
+@lru_cache(maxsize=4096)  # a data set has many rows and few tags
+def _look_up(key: str, taxonomy: Taxonomy) -> str | None:
     words = _words(taxonomy)
-    key = _simplify(raw or "")
     if key in words or len(key) < MIN_FUZZY_LENGTH:
         return words.get(key)
     candidates = [word for word in words if len(word) >= MIN_FUZZY_LENGTH]
