@@ -92,8 +92,9 @@ def write_caption(scene: Scene, dice: Dice, wording: Wording) -> str:
         wording: how freely to speak.
     """
     mentioned = dice.weigh(wording.mentions)
-    subject = _name_subject(scene, dice, wording)
-    accessory = _name_accessory(scene, dice, wording)
+    subject = _name_subject(scene, _Words.draw(dice, wording), dice)
+    # drawn whether or not there is an accessory, so that the words of the place do not depend on it
+    accessory = _name_accessory(scene, _Words.draw(dice, wording))
     where = _name_place(scene, dice)
     frame, style = dice.between(0, 5), dice.chance(wording.style)
     if "subject" not in mentioned and accessory is None:
@@ -107,27 +108,35 @@ def write_caption(scene: Scene, dice: Dice, wording: Wording) -> str:
     return f"a {STYLE_WORDS[scene.style]} picture of {text}" if style else text
 
 
-def _name_subject(scene: Scene, dice: Dice, wording: Wording) -> str:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How one thing is called: by its kind only, or by a synonym."""
+
+    vague: bool
+    varied: bool
+
+    @classmethod
+    def draw(cls, dice: Dice, wording: Wording) -> _Words:
+        return cls(vague=dice.chance(wording.hypernym), varied=dice.chance(wording.synonym))
+
+
+def _name_subject(scene: Scene, words: _Words, dice: Dice) -> str:
     kind = GROUP_NOUNS[scene.subject.group] if scene.subject.group else ""
-    phrase = _name_thing(scene.subject, len(scene.subjects), kind, dice, wording)
+    phrase = _name_thing(scene.subject, len(scene.subjects), kind, words)
     if scene.position is None:
         return phrase
     return f"{phrase} {dice.choose(POSITION_PHRASES[scene.position])}"
 
 
-def _name_accessory(scene: Scene, dice: Dice, wording: Wording) -> str | None:
+def _name_accessory(scene: Scene, words: _Words) -> str | None:
     thing = scene.accessory.thing if scene.accessory else None
-    if thing is None or thing.family is None:
-        dice.chance(0.5), dice.chance(0.5)
-        return None
-    return _name_thing(thing, 1, FAMILY_NOUNS[thing.family], dice, wording)
+    return _name_thing(thing, 1, FAMILY_NOUNS[thing.family], words) if thing and thing.family else None
 
 
-def _name_thing(thing: Thing, count: int, kind: str, dice: Dice, wording: Wording) -> str:
-    vague, varied = dice.chance(wording.hypernym), dice.chance(wording.synonym)
-    if vague and kind != "food" and count == 1:
+def _name_thing(thing: Thing, count: int, kind: str, words: _Words) -> str:
+    if words.vague and kind != "food" and count == 1:
         return indefinite(kind)
-    index = 1 if varied and len(thing.names) > 1 else 0
+    index = 1 if words.varied and len(thing.names) > 1 else 0
     return noun_phrase(thing, count, thing.names[index])
 
 
