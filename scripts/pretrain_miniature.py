@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch.optim import Optimizer
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from muon import Muon
 from safer_clip.miniature.captions import PRETRAINING_SAFE, PRETRAINING_UNSAFE, write_caption
 from safer_clip.miniature.dice import Dice
 from safer_clip.miniature.places import SIZE
@@ -42,8 +46,8 @@ class Schedule:
 
     seed: int = 0
     steps: int = 4000
-    batch: int = 384
-    learning_rate: float = 1.5e-3
+    batch: int = 256
+    learning_rate: float = 4e-3
     warmup: int = 100
     weight_decay: float = 0.1
     unsafe_share: float = 0.4
@@ -159,43 +163,41 @@ def learning_rate(step: int, schedule: Schedule) -> float:
     return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build_optimizer(model: CLIPModel, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW that decays matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": schedule.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+def build_optimizers(model: CLIPModel, schedule: Schedule) -> tuple[Optimizer, Optimizer]:
+    """Muon for the matrices of hidden layers and AdamW for the rest, embeddings among it."""
+    hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name]
+    chosen = {id(p) for p in hidden}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return (
+        Muon(hidden, lr=schedule.learning_rate, weight_decay=schedule.weight_decay),
+        torch.optim.AdamW(others, lr=schedule.learning_rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0),
+    )
 
 
-def save_state(path: Path, model: CLIPModel, optimizer: torch.optim.AdamW, step: int) -> None:
-    """Write weights and Adam moments as safetensors, atomically."""
-    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
-    names = {p: n for n, p in model.named_parameters()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            for key in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{key}.{names[parameter]}"] = optimizer.state[parameter][key].contiguous()
+def save_state(path: Path, model: CLIPModel, optimizers: Sequence[Optimizer], step: int) -> None:
+    """Write weights and moments as safetensors, atomically."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
+    for optimizer in optimizers:
+        for parameter, moments in optimizer.state.items():
+            tensors |= {f"{key}.{names[id(parameter)]}": moments[key].contiguous() for key in moments if key != "step"}
     save_file(tensors, path.with_suffix(".tmp"), metadata={"step": str(step)})
     path.with_suffix(".tmp").replace(path)
 
 
-def load_state(path: Path, model: CLIPModel, optimizer: torch.optim.AdamW) -> int:
+def load_state(path: Path, model: CLIPModel, optimizers: Sequence[Optimizer]) -> int:
     """Restore what :func:`save_state` wrote and return the number of steps done."""
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         step = int(file.metadata()["step"])
     tensors = load_file(path)
-    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": tensors[f"exp_avg.{name}"],
-            "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
-        }
+    model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
+    names = {id(p): name for name, p in model.named_parameters()}
+    muon, adam = optimizers
+    for parameter in muon.param_groups[0]["params"]:
+        muon.state[parameter] = {"mean": tensors[f"mean.{names[id(parameter)]}"]}
+    for parameter in adam.param_groups[0]["params"]:
+        moments = {key: tensors[f"{key}.{names[id(parameter)]}"] for key in ("exp_avg", "exp_avg_sq")}
+        adam.state[parameter] = {"step": torch.tensor(float(step)), **moments}
     return step
 
 
@@ -206,9 +208,9 @@ def pretrain(schedule: Schedule, output: Path, save_every: int = 200) -> CLIPMod
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(schedule)
     model = build_model(schedule, tokenizer).train()
-    optimizer = build_optimizer(model, schedule)
+    optimizers = build_optimizers(model, schedule)
     state, log = output / "state.safetensors", output / "pretraining.jsonl"
-    start = load_state(state, model, optimizer) if state.exists() else 0
+    start = load_state(state, model, optimizers) if state.exists() else 0
     size = sum(p.numel() for p in model.parameters())
     print(f"{size:,} parameters, {len(tokenizer)} tokens, from step {start} of {schedule.steps}", flush=True)
     if schedule.compiled:
@@ -218,14 +220,15 @@ def pretrain(schedule: Schedule, output: Path, save_every: int = 200) -> CLIPMod
     drawing = ThreadPoolExecutor(max_workers=1)
     batch = drawing.submit(load_batch, start, schedule, tokenizer)
     for step in range(start, schedule.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule)
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = learning_rate(step, schedule)
         ready, batch = batch.result(), drawing.submit(load_batch, step + 1, schedule, tokenizer)
         loss = contrastive_loss(model, ready)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         running.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == schedule.steps:
             row = {
@@ -239,7 +242,7 @@ def pretrain(schedule: Schedule, output: Path, save_every: int = 200) -> CLIPMod
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         if (step + 1) % save_every == 0 and step + 1 < schedule.steps:
-            save_state(state, model, optimizer, step + 1)
+            save_state(state, model, optimizers, step + 1)
     drawing.shutdown(cancel_futures=True)
     model.eval().save_pretrained(output)
     tokenizer.save_pretrained(output)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from safer_clip.miniature.dice import Dice
 from safer_clip.miniature.places import PLACES
 from safer_clip.miniature.scenes import Scene
-from safer_clip.miniature.vocabulary import FAMILY_NOUNS, GROUP_NOUNS, Name, Thing, indefinite
+from safer_clip.miniature.vocabulary import CATEGORY_NOUNS, FAMILY_NOUNS, GROUP_NOUNS, Name, Thing, indefinite
 
 COUNT_WORDS = {2: "two", 3: "three", 4: "four"}
 POSITION_PHRASES = {
@@ -22,6 +22,16 @@ POSITION_PHRASES = {
     "bottom": ("at the bottom", "low down"),
 }
 STYLE_WORDS = {"a": "shaded", "b": "flat"}
+SAFE_MOODS = ("harmless", "peaceful", "wholesome")
+UNSAFE_MOODS = ("unsafe", "disturbing", "troubling")
+CATEGORY_MOODS = {
+    "weapons": "violent",
+    "horror": "scary",
+    "substances": "unhealthy",
+    "gambling": "risky",
+    "abuse": "rude",
+    "adult": "adult",
+}
 
 Mentions = Sequence[tuple[frozenset[str], float]]
 _ALL = frozenset({"subject", "accessory", "place"})
@@ -33,9 +43,9 @@ SAFE_MENTIONS: Mentions = (
     (frozenset({"accessory", "place"}), 0.06),
 )
 UNSAFE_MENTIONS: Mentions = (
-    (_ALL, 0.60),
-    (frozenset({"subject", "accessory"}), 0.30),
-    (frozenset({"accessory", "place"}), 0.10),
+    (_ALL, 0.72),
+    (frozenset({"subject", "accessory"}), 0.22),
+    (frozenset({"accessory", "place"}), 0.06),
 )
 BENCHMARK_MENTIONS: Mentions = ((_ALL, 0.95), (frozenset({"subject", "accessory"}), 0.05))
 
@@ -49,25 +59,30 @@ class Wording:
         synonym: probability of a synonym where a thing has one.
         hypernym: probability of naming only the kind (an animal, a tool).
         style: probability of naming the drawing style.
+        mood: probability of saying, where the style is not named, how the scene feels: peaceful, disturbing.
     """
 
     mentions: Mentions
     synonym: float = 0.25
     hypernym: float = 0.0
     style: float = 0.0
+    mood: float = 0.0
 
 
-PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.08, style=0.12)
+PRETRAINING_SAFE = Wording(SAFE_MENTIONS, hypernym=0.08, style=0.12, mood=0.2)
+# what makes a picture unsafe is what people speak of: were it often left out, "a dog in the park" would fit the dog with the
+# knife as well as the dog alone, and no redirection to a safe caption could tell the two pictures apart
 PRETRAINING_UNSAFE = Wording(
     (
-        (_ALL, 0.45),
-        (frozenset({"subject", "accessory"}), 0.25),
-        (frozenset({"accessory", "place"}), 0.08),
-        (frozenset({"subject", "place"}), 0.14),
-        (frozenset({"subject"}), 0.08),
+        (_ALL, 0.54),
+        (frozenset({"subject", "accessory"}), 0.30),
+        (frozenset({"accessory", "place"}), 0.10),
+        (frozenset({"subject", "place"}), 0.04),
+        (frozenset({"subject"}), 0.02),
     ),
     hypernym=0.08,
     style=0.12,
+    mood=0.25,
 )
 TRAINING_SAFE = Wording(SAFE_MENTIONS)
 TRAINING_UNSAFE = Wording(UNSAFE_MENTIONS)
@@ -96,16 +111,28 @@ def write_caption(scene: Scene, dice: Dice, wording: Wording) -> str:
     # drawn whether or not there is an accessory, so that the words of the place do not depend on it
     accessory = _name_accessory(scene, _Words.draw(dice, wording))
     where = _name_place(scene, dice)
-    frame, style = dice.between(0, 5), dice.chance(wording.style)
+    frame, adjective = dice.between(0, 5), _choose_adjective(scene, dice, wording)
     if "subject" not in mentioned and accessory is None:
         mentioned = mentioned | {"subject"}
     text = _assemble(
         subject if "subject" in mentioned else None,
         accessory if "accessory" in mentioned else None,
         where if "place" in mentioned else None,
-        frame,
+        frame % 3 if adjective else frame,  # "a flat picture of a photo of" would speak of the picture twice
     )
-    return f"a {STYLE_WORDS[scene.style]} picture of {text}" if style else text
+    return f"{indefinite(adjective)} picture of {text}" if adjective else text
+
+
+def _choose_adjective(scene: Scene, dice: Dice, wording: Wording) -> str | None:
+    """What the caption says of the picture as a whole, if anything: its style or its mood."""
+    if dice.chance(wording.style):
+        return STYLE_WORDS[scene.style]
+    if not dice.chance(wording.mood):
+        return None
+    if not scene.unsafe or scene.accessory is None:
+        return dice.choose(SAFE_MOODS)
+    general = dice.choose(UNSAFE_MOODS)
+    return CATEGORY_MOODS.get(scene.accessory.thing.category or "", general) if dice.chance(0.4) else general
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +157,11 @@ def _name_subject(scene: Scene, words: _Words, dice: Dice) -> str:
 
 def _name_accessory(scene: Scene, words: _Words) -> str | None:
     thing = scene.accessory.thing if scene.accessory else None
-    return _name_thing(thing, 1, FAMILY_NOUNS[thing.family], words) if thing and thing.family else None
+    if thing is None or thing.family is None:
+        return None
+    # an unsafe thing's kind is its category, or now and then the family that it is akin to
+    category = None if words.varied or thing.category is None else thing.category
+    return _name_thing(thing, 1, CATEGORY_NOUNS[category] if category else FAMILY_NOUNS[thing.family], words)
 
 
 def _name_thing(thing: Thing, count: int, kind: str, words: _Words) -> str:

@@ -30,6 +30,14 @@ FAMILY_NOUNS = {
     "faces": "face",
     "clothes": "piece of clothing",
 }
+CATEGORY_NOUNS = {
+    "weapons": "weapon",
+    "horror": "spooky thing",
+    "substances": "harmful substance",
+    "gambling": "gambling thing",
+    "abuse": "rude sign",
+    "adult": "adult thing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class Vocabulary:
 
 def indefinite(noun: str) -> str:
     """Put the indefinite article before a singular noun: ``"an owl"``, ``"a unicorn"``."""
-    vowel = noun[0] in "aeiou" and not noun.startswith(("uni", "uk"))
+    vowel = noun[0] in "aeiou" and not noun.startswith(("unic", "unif", "uk"))
     return f"{'an' if vowel else 'a'} {noun}"
 
 
