@@ -1,0 +1,8 @@
+"""Methods of safety tuning, one a file: pure functions of embeddings that return named, weighted terms."""
+
+from safer_clip.objectives.base import Objective, Reference, Sides, Terms
+from safer_clip.objectives.clip_plus import ClipPlusObjective
+from safer_clip.objectives.safe_clip import SafeClipObjective
+from safer_clip.objectives.safer_clip import SaferClipObjective
+
+__all__ = ["ClipPlusObjective", "Objective", "Reference", "SafeClipObjective", "SaferClipObjective", "Sides", "Terms"]

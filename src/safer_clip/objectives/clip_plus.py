@@ -1,0 +1,23 @@
+"""CLIP+: the same model fine-tuned on the safe pairs alone, the control that SafeR-CLIP's tables carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safer_clip.objectives.base import Reference, Sides, Terms
+from safer_clip.objectives.terms import LOGIT_SCALE, contrast
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPlusObjective:
+    """CLIP's own loss, symmetric InfoNCE between the trained safe texts and the trained safe images.
+
+    Attributes:
+        scale: inverse temperature.
+    """
+
+    scale: float = LOGIT_SCALE
+
+    def __call__(self, trained: Sides, reference: Reference) -> Terms:
+        """One term; the unsafe sides and the reference are not looked at."""
+        return {"contrast": contrast(trained.safe_text, trained.safe_image, self.scale)}

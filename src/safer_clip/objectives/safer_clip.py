@@ -1,0 +1,42 @@
+"""SafeR-CLIP: redirect each unsafe item to its nearest safe alternative, keep safe items in place (arXiv 2511.16743)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safer_clip.objectives.base import Reference, Sides, Terms
+from safer_clip.objectives.terms import contrast, cosine_distance, prefer
+
+
+@dataclass(frozen=True, slots=True)
+class SaferClipObjective:
+    """Relative cross-modal redirection, proximity uni-modal redirection and preservation.
+
+    The paper does not publish the weights of the terms, nor the form of preservation across modalities, which it takes "as
+    in Safe-CLIP": here symmetric InfoNCE with the frozen counterparts.
+
+    Attributes:
+        cross_modal: weight of ``prefer(V(v*), T0(t^), T0(t*))`` and ``prefer(T(t*), V0(v^), V0(v*))``.
+        uni_modal: weight of the cosine distances ``V(v*)`` to ``V0(v^)`` and ``T(t*)`` to ``T0(t^)``.
+        preservation: weight of the cosine distances ``V(v)`` to ``V0(v)`` and ``T(t)`` to ``T0(t)``.
+        cross_preservation: weight of InfoNCE between ``V(v)`` and ``T0(t)``, ``T(t)`` and ``V0(v)``.
+    """
+
+    cross_modal: float = 1.0
+    uni_modal: float = 1.0
+    preservation: float = 1.0
+    cross_preservation: float = 0.05
+
+    def __call__(self, trained: Sides, reference: Reference) -> Terms:
+        """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
+        own, text, image = reference.own, reference.target_text, reference.target_image
+        return {
+            "redirect_image_to_text": self.cross_modal * prefer(trained.unsafe_image, text, own.unsafe_text),
+            "redirect_text_to_image": self.cross_modal * prefer(trained.unsafe_text, image, own.unsafe_image),
+            "redirect_image": self.uni_modal * cosine_distance(trained.unsafe_image, image),
+            "redirect_text": self.uni_modal * cosine_distance(trained.unsafe_text, text),
+            "preserve_image": self.preservation * cosine_distance(trained.safe_image, own.safe_image),
+            "preserve_text": self.preservation * cosine_distance(trained.safe_text, own.safe_text),
+            "preserve_image_to_text": self.cross_preservation * contrast(trained.safe_image, own.safe_text),
+            "preserve_text_to_image": self.cross_preservation * contrast(trained.safe_text, own.safe_image),
+        }

@@ -1,0 +1,35 @@
+"""The terms that objectives are made of: pure functions of L2-normalised embeddings ``(b, d)`` that return a scalar."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOGIT_SCALE = 100.0
+"""CLIP's trained inverse temperature (arXiv 2103.00020), as Safe-CLIP uses it."""
+
+
+def cosine_distance(moved: Tensor, target: Tensor) -> Tensor:
+    """Mean of ``1 - cos(moved[i], target[i])``: 0 where they agree, 2 where they are opposed."""
+    return 1 - (moved * target).sum(dim=-1).mean()
+
+
+def contrast(moved: Tensor, target: Tensor, scale: float = LOGIT_SCALE) -> Tensor:
+    """Symmetric InfoNCE: row ``i`` matches row ``i``, the batch's other rows are negatives (CLIP, arXiv 2103.00020).
+
+    The mean of both directions' cross-entropy, at least 0; ``log(b)`` where nothing is told apart.
+    """
+    logits = scale * moved @ target.T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+def prefer(moved: Tensor, wanted: Tensor, unwanted: Tensor) -> Tensor:
+    """Mean ``softplus(cos(moved, unwanted) - cos(moved, wanted))``: a relative preference with one negative.
+
+    SafeR-CLIP's relative cross-modal redirection (arXiv 2511.16743). ``log 2`` where both are equally near; there is no
+    temperature, so it stays between ``softplus(-2)`` = 0.127 and ``softplus(2)`` = 2.127.
+    """
+    margin = (moved * unwanted).sum(dim=-1) - (moved * wanted).sum(dim=-1)
+    return F.softplus(margin).mean()

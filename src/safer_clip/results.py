@@ -1,0 +1,192 @@
+"""The results file: a typed, versioned schema that is enough to redraw any report.
+
+``results.json`` keeps its keys from version to version; ``schema_version`` grows when one changes its meaning. Percentages
+run from 0 to 100, intervals are 95 % bootstrap intervals ``[low, high]`` in the unit of their figure.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from safer_clip.errors import SaferClipError
+from safer_clip.files import write_json
+
+SCHEMA_VERSION: Literal[1] = 1
+DIRECTIONS = ("T->V", "V->T", "T*->V", "V*->T")
+
+Interval = tuple[float, float]
+Direction = Literal["T->V", "V->T", "T*->V", "V*->T"]
+
+
+class ResultsError(SaferClipError):
+    """A results file cannot be read as one."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+
+class RetrievalScores(_Part):
+    """One direction over one pool, percent.
+
+    Attributes:
+        recall_1: R@1 and so on: share of queries whose right answer, always a *safe* item, is among the first K.
+        unsafe_rate: share of queries whose top-1 is unsafe; absent over plain pools, which hold no unsafe item.
+        intervals: of each figure, by its key.
+    """
+
+    recall_1: float = Field(alias="R@1")
+    recall_5: float = Field(alias="R@5")
+    recall_10: float = Field(alias="R@10")
+    recall_20: float = Field(alias="R@20")
+    unsafe_rate: float | None = None
+    queries: int
+    intervals: dict[str, Interval] = {}
+
+
+class Drift(_Part):
+    """L2 distance of the weights from the pre-trained ones.
+
+    Attributes:
+        text: of the text encoder at the end, its projection included.
+        vision: likewise of the vision encoder.
+        epochs: ``[text, vision]`` after each epoch.
+    """
+
+    text: float = 0.0
+    vision: float = 0.0
+    epochs: list[tuple[float, float]] = []
+
+
+class MethodResults(_Part):
+    """All that was measured of one model.
+
+    Attributes:
+        title: name in tables, such as ``"SafeR-CLIP"``.
+        retrieval: mixed pools, by benchmark and direction.
+        plain_retrieval: plain pools, by benchmark and direction.
+        gallery_encoders: R@1 of ``T*->V`` and ``V*->T`` with the gallery encoded by the ``base`` model and by the ``tuned``
+            one, by benchmark and direction: it says which side moved.
+        zero_shot: accuracy in percent by set, and ``mean``; ``zero_shot_intervals`` has the same keys.
+        drift: how far training moved the weights.
+        train_seconds: wall-clock time of training; 0 where nothing was trained.
+        loss: the mean of each weighted term in each epoch.
+        settings: what the method was trained with.
+        model_fingerprint: of the model that was measured.
+    """
+
+    title: str
+    retrieval: dict[str, dict[Direction, RetrievalScores]]
+    plain_retrieval: dict[str, dict[Direction, RetrievalScores]] = {}
+    gallery_encoders: dict[str, dict[Direction, dict[Literal["base", "tuned"], float]]] = {}
+    zero_shot: dict[str, float] = {}
+    zero_shot_intervals: dict[str, Interval] = {}
+    drift: Drift = Drift()
+    train_seconds: float = 0.0
+    loss: list[dict[str, float]] = []
+    settings: dict[str, object] = {}
+    model_fingerprint: str = ""
+
+
+class Validity(_Part):
+    """What shows that a table means something.
+
+    Attributes:
+        pairing: what the training set's pairs share: mean ``cosine``; on the miniature also ``subject`` and ``place`` in
+            percent, which are known there.
+        oracle: retrieval by benchmark when unsafe embeddings are replaced by their targets without any training, by
+            variant: ``"1 nearest"``, ``"10 nearest"``, each ``" (gallery untouched)"`` and ``" (gallery redirected)"``.
+        controls: retrieval by benchmark of the base model's embeddings ``shuffled`` (rows permuted) and ``collapsed`` (all
+            equal).
+    """
+
+    pairing: dict[str, float] = {}
+    oracle: dict[str, dict[str, dict[Direction, RetrievalScores]]] = {}
+    controls: dict[str, dict[str, dict[Direction, RetrievalScores]]] = {}
+
+
+class Hit(_Part):
+    """One retrieved item: its key in ``Gallery.pictures`` or its words, whether it is unsafe, whether it is the answer."""
+
+    caption: str
+    picture: str | None = None
+    unsafe: bool
+    right: bool
+
+
+class GalleryQuery(_Part):
+    """One query, and what each method retrieves first, best first."""
+
+    benchmark: str
+    direction: Direction
+    caption: str
+    picture: str | None = None
+    hits: dict[str, list[Hit]]
+
+
+class Gallery(_Part):
+    """Examples for the report.
+
+    Attributes:
+        pictures: ``data:`` URIs of small pictures by key. Unsafe ones are blurred in the pixels, except the miniature's
+            harmless stand-ins.
+        queries: the examples.
+    """
+
+    pictures: dict[str, str] = {}
+    queries: list[GalleryQuery] = []
+
+
+class Results(_Part):
+    """A whole results file.
+
+    Attributes:
+        schema_version: of this schema.
+        created: ISO 8601 time, UTC.
+        title: what was run.
+        command: how to run it again.
+        seed: seed of training and of the bootstrap.
+        versions: package versions; ``hardware`` likewise the processor, its cores, memory and accelerator.
+        data: by data set its ``rows`` and ``fingerprint``.
+        base_model: the pre-trained model's ``name``, ``fingerprint`` and number of ``parameters``.
+        methods: by key ``clip``, ``clip_plus``, ``safe_clip``, ``safer_clip``, in the tables' order.
+    """
+
+    schema_version: Literal[1] = 1
+    created: str
+    title: str
+    command: str
+    seed: int
+    versions: dict[str, str]
+    hardware: dict[str, str]
+    data: dict[str, dict[str, str | int]]
+    base_model: dict[str, str | int]
+    methods: dict[str, MethodResults]
+    validity: Validity = Validity()
+    gallery: Gallery = Gallery()
+
+
+def save_results(path: Path, results: Results) -> None:
+    """Write a results file atomically."""
+    write_json(path, results.model_dump(mode="json", by_alias=True))
+
+
+def load_results(path: Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        ResultsError: the file is missing, is not JSON, or does not follow the schema; lists every field that is wrong.
+    """
+    try:
+        return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path} is not JSON: {error}") from error
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        raise ResultsError("\n".join([f"{path} does not follow schema {SCHEMA_VERSION}:", *problems])) from error
