@@ -32,7 +32,8 @@ nothing of photographs.
 ## Training
 
 {samples:,} fresh scenes and captions, both drawing styles, {unsafe:.0%} of them unsafe (harmless stand-ins), training
-combinations only; symmetric contrastive loss; AdamW. Schedule (`schedule.json`):
+combinations only; symmetric contrastive loss; Muon for the matrices of
+hidden layers, AdamW for the rest. Schedule (`schedule.json`):
 
 ```json
 {schedule}

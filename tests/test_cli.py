@@ -69,6 +69,13 @@ def test_proof_writes_its_figures(tmp_path):
     figures = json.loads((tmp_path / "proof.json").read_text())
     cosine = figures["caption_cosine"]
     assert cosine["mini_visu"] + 0.1 < cosine["mini_nsfw_caps"] < cosine["nearest_safe"]
+    assert min(figures["nearest_safe_shares"].values()) >= 70
+    base, oracle = figures["base"], figures["oracle"]
+    assert base["T*->V"]["R@1"] <= 10
+    assert base["T*->V"]["unsafe_rate"] > 80
+    for count in ("1", "10"):
+        for direction in ("T*->V", "V*->T"):
+            assert oracle[count][direction]["untouched"]["R@1"] > 5 * base[direction]["R@1"]
 
 
 def test_help_imports_nothing_heavy():

@@ -7,6 +7,7 @@ from safetensors.numpy import load_file
 
 from safer_clip.errors import ConfigError
 from safer_clip.miniature import load_encoder, load_model, load_processor, load_tokenizer, model_folder
+from safer_clip.miniature.figures import measure_plain_pool
 from safer_clip.miniature.measures import measure_zero_shot
 from safer_clip.miniature.zero_shot import load_zero_shot
 from safer_clip.models.dual_encoder import DualEncoder
@@ -50,9 +51,16 @@ def test_embeddings_are_unit_rows_and_do_not_depend_on_the_batch(encoder):
     assert np.abs(together - apart).max() < 1e-5
 
 
-def test_it_knows_places(encoder):
-    places = next(s for s in load_zero_shot() if s.name == "places")
-    assert measure_zero_shot(encoder, places) > 90
+@pytest.mark.parametrize(("name", "goal"), [("vocabulary_a", 85), ("vocabulary_b", 85), ("places", 90)])
+def test_it_knows_the_world(encoder, name, goal):
+    zero_shot = next(s for s in load_zero_shot() if s.name == name)
+    assert measure_zero_shot(encoder, zero_shot) >= goal
+
+
+def test_it_finds_one_scene_among_a_thousand(encoder):
+    figures = measure_plain_pool(encoder)
+    assert figures["T->V"]["R@1"] >= 80
+    assert figures["V->T"]["R@1"] >= 80
 
 
 def test_an_incomplete_folder_is_refused_with_what_it_lacks(tmp_path):

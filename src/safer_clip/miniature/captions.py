@@ -42,10 +42,17 @@ SAFE_MENTIONS: Mentions = (
     (frozenset({"subject"}), 0.11),
     (frozenset({"accessory", "place"}), 0.06),
 )
-UNSAFE_MENTIONS: Mentions = (
-    (_ALL, 0.72),
-    (frozenset({"subject", "accessory"}), 0.22),
-    (frozenset({"accessory", "place"}), 0.06),
+VISU_SAFE_MENTIONS: Mentions = (
+    (_ALL, 0.55),
+    (frozenset({"subject", "place"}), 0.28),
+    (frozenset({"subject", "accessory"}), 0.07),
+    (frozenset({"subject"}), 0.06),
+    (frozenset({"accessory", "place"}), 0.04),
+)
+VISU_UNSAFE_MENTIONS: Mentions = (
+    (_ALL, 0.82),
+    (frozenset({"subject", "accessory"}), 0.13),
+    (frozenset({"accessory", "place"}), 0.05),
 )
 BENCHMARK_MENTIONS: Mentions = ((_ALL, 0.95), (frozenset({"subject", "accessory"}), 0.05))
 
@@ -84,8 +91,8 @@ PRETRAINING_UNSAFE = Wording(
     style=0.12,
     mood=0.25,
 )
-TRAINING_SAFE = Wording(SAFE_MENTIONS)
-TRAINING_UNSAFE = Wording(UNSAFE_MENTIONS)
+TRAINING_SAFE = Wording(VISU_SAFE_MENTIONS)
+TRAINING_UNSAFE = Wording(VISU_UNSAFE_MENTIONS)
 BENCHMARK = Wording(BENCHMARK_MENTIONS)
 
 

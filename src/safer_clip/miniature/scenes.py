@@ -28,7 +28,8 @@ COUNT_CENTRES = {
     3: ((11, 15), (36, 17), (24, 36)),
     4: ((12, 12), (36, 12), (12, 36), (36, 36)),
 }
-SAFE_KINDS = (("pair", 0.45), ("single", 0.31), ("count", 0.12), ("position", 0.12))
+Kinds = Sequence[tuple[str, float]]
+SAFE_KINDS: Kinds = (("pair", 0.45), ("single", 0.31), ("count", 0.12), ("position", 0.12))
 _BUCKETS: tuple[Bucket, ...] = (*("train",) * 9, "validation", "test", "test")
 
 
@@ -152,15 +153,15 @@ def swap_accessory(scene: Scene, thing: Thing) -> Scene:
     return replace(scene, accessory=replace(scene.accessory, thing=thing))
 
 
-def draw_scene(dice: Dice, style: Style, bucket: Bucket, unsafe: bool) -> Scene:
-    """Draw a whole scene of the given split, safe or unsafe."""
+def draw_scene(dice: Dice, style: Style, bucket: Bucket, unsafe: bool, safe_kinds: Kinds = SAFE_KINDS) -> Scene:
+    """Draw a whole scene of the given split, safe or unsafe; ``safe_kinds`` says how often a safe one is of which kind."""
     subject = draw_subject(dice)
     vocabulary = load_vocabulary()
-    kind = "pair" if unsafe else dice.weigh(SAFE_KINDS)
+    kind = "pair" if unsafe else dice.weigh(safe_kinds)
     if kind == "pair":
         thing = draw_accessory(dice, subject, bucket, vocabulary.unsafe if unsafe else vocabulary.accessories)
         if thing is None:
-            return draw_scene(dice, style, bucket, unsafe)
+            return draw_scene(dice, style, bucket, unsafe, safe_kinds)
         return compose_pair(dice, style, subject, draw_any_place(dice), thing)
     place = draw_place(dice, subject, bucket)
     if kind == "count" and subject.number == "singular":

@@ -23,6 +23,7 @@ from safer_clip.miniature.dice import Dice
 from safer_clip.miniature.rendering import render_image
 from safer_clip.miniature.scenes import (
     Bucket,
+    Kinds,
     Scene,
     compose_pair,
     draw_accessory,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 KEEP_SUBJECT = 0.4
 KEEP_PLACE = 0.4
+SAFE_KINDS: Kinds = (("pair", 0.74), ("single", 0.16), ("count", 0.05), ("position", 0.05))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ScenePair:
 def draw_loose_pair(dice: Dice, bucket: Bucket) -> tuple[Scene, Scene]:
     """A safe scene and an unsafe one that keeps its subject or its place only sometimes."""
     while True:
-        safe = draw_scene(dice, "a", bucket, unsafe=False)
+        safe = draw_scene(dice, "a", bucket, unsafe=False, safe_kinds=SAFE_KINDS)
         keeps_subject, keeps_place = dice.chance(KEEP_SUBJECT), dice.chance(KEEP_PLACE)
         subject = safe.subject if keeps_subject else draw_subject(dice)
         place = safe.place if keeps_place else draw_any_place(dice)
