@@ -68,8 +68,11 @@ def order_training(
         shares: empty for no curriculum.
 
     Raises:
-        ConfigError: a share is not in ``(0, 1]``, shares shrink, or an epoch has fewer rows than a batch.
+        ConfigError: a number is out of range, a share is not in ``(0, 1]``, shares shrink, or an epoch has fewer rows than a
+            batch.
     """
+    if epochs < 1 or batch_size < 1 or seed < 0:
+        raise ConfigError(f"epochs and batch_size must be at least 1, seed at least 0; got {epochs}, {batch_size}, {seed}")
     if any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(shares):
         raise ConfigError(f"curriculum shares must grow within (0, 1], got {list(shares)}")
     rows, ends, batches = [], [], 0

@@ -38,5 +38,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON atomically, indented, with a final newline."""
-    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    """Write JSON atomically, indented, with a final newline.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold; nothing is written.
+    """
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())

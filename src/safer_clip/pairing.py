@@ -44,7 +44,9 @@ def nearest_safe(unsafe: Floats, safe: Floats, chunk: int = CHUNK) -> tuple[NDAr
         ConfigError: shapes do not fit, ``safe`` is empty, or a row is zero or not finite, which has no direction.
     """
     _check(unsafe, safe, chunk)
-    queries, bank = _normalise(unsafe, "unsafe"), _normalise(safe, "safe")
+    queries, everything = _normalise(unsafe, "unsafe"), _normalise(safe, "safe")
+    kept = _first_of_equals(everything)
+    bank = everything[kept]
     indices = np.zeros(len(queries), dtype=np.int64)
     cosines = np.full(len(queries), -np.inf, dtype=np.float32)
     for first in range(0, len(queries), chunk):
@@ -56,7 +58,7 @@ def nearest_safe(unsafe: Floats, safe: Floats, chunk: int = CHUNK) -> tuple[NDAr
             better = value > cosines[rows]  # strictly, so that an equal later block does not displace an earlier one
             indices[rows][better] = best[better] + offset
             cosines[rows][better] = value[better]
-    return indices, cosines
+    return kept[indices], cosines
 
 
 def pair_nearest(unsafe: Floats, safe: Floats) -> Pairing:
@@ -66,7 +68,7 @@ def pair_nearest(unsafe: Floats, safe: Floats) -> Pairing:
 
 def pair_own(unsafe: Floats, safe: Floats) -> Pairing:
     """Pair row ``i`` with row ``i``, as Safe-CLIP does: ``(n, d)`` both."""
-    if unsafe.shape != safe.shape:
+    if unsafe.ndim != 2 or unsafe.shape != safe.shape:
         raise ConfigError(f"own pairs need equally many rows, got {unsafe.shape} unsafe and {safe.shape} safe")
     cosines = (_normalise(unsafe, "unsafe") * _normalise(safe, "safe")).sum(axis=1)
     return Pairing(np.arange(len(unsafe), dtype=np.int64), cosines.astype(np.float32))
@@ -79,6 +81,13 @@ def _check(unsafe: Floats, safe: Floats, chunk: int) -> None:
         raise ConfigError("there is no safe row to redirect to")
     if chunk < 1:
         raise ConfigError(f"chunk must be at least 1, got {chunk}")
+
+
+def _first_of_equals(rows: NDArray[np.float32]) -> NDArray[np.int64]:
+    # products of equal rows differ in the last digit with their place in a block, which would decide a tie by chance
+    width = np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))
+    whole = np.ascontiguousarray(rows + np.float32(0)).view(width)[:, 0]  # + 0 makes -0 and 0 the same bytes
+    return np.sort(np.unique(whole, return_index=True)[1]).astype(np.int64)
 
 
 def _normalise(rows: Floats, side: str) -> NDArray[np.float32]:

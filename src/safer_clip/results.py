@@ -182,7 +182,10 @@ def load_results(path: Path) -> Results:
         ResultsError: the file is missing, is not JSON, or does not follow the schema; lists every field that is wrong.
     """
     try:
-        return Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "schema_version" not in content:
+            raise ResultsError(f"{path} names no schema_version; it is no results file of safer-clip")
+        return Results.model_validate(content)
     except OSError as error:
         raise ResultsError(f"{path} cannot be read: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

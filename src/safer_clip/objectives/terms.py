@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOGIT_SCALE = 100.0
-"""CLIP's trained inverse temperature (arXiv 2103.00020), as Safe-CLIP uses it."""
+LOGIT_SCALE = 100.00296020507812
+"""CLIP's trained inverse temperature (arXiv 2103.00020) as Safe-CLIP has it: ``exp(4.6052)`` in single precision."""
 
 
 def cosine_distance(moved: Tensor, target: Tensor) -> Tensor:
