@@ -1,0 +1,80 @@
+"""Everything that is measured of a model: retrieval over both kinds of pool, which side moved, zero-shot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
+from safer_clip.evaluation.scoring import Scores, score_against, score_mixed, score_plain, score_zero_shot
+from safer_clip.evaluation.zero_shot import average_prompts, classify
+from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.results import Direction, MethodResults
+
+Sides = Mapping[str, QuadrupletEmbeddings]
+
+
+@dataclass(frozen=True)
+class ClassificationSet:
+    """Pictures with classes and prompts, ready to embed.
+
+    Attributes:
+        name: key in results.
+        images: the pictures.
+        labels: class index of each.
+        prompts: for each class its ensemble of prompts.
+    """
+
+    name: str
+    images: Sequence[Any]
+    labels: Sequence[int]
+    prompts: Sequence[Sequence[str]]
+
+
+def classify_set(encoder: DualEncoder, zero_shot: ClassificationSet) -> NDArray[np.int64]:
+    """Predicted class of each picture: ``(n,)``."""
+    prompts = [prompt for ensemble in zero_shot.prompts for prompt in ensemble]
+    owners = [label for label, ensemble in enumerate(zero_shot.prompts) for _ in ensemble]
+    classifier = average_prompts(encoder.encode_texts(prompts), owners)
+    images: Floats = encoder.encode_images(zero_shot.images)
+    return classify(images, classifier)
+
+
+def score_model(title: str, tuned: Sides, base: Sides, seed: int = 0) -> MethodResults:
+    """Score a model's embeddings of the benchmarks.
+
+    Args:
+        title: the method's name in tables.
+        tuned: the model's embeddings by benchmark.
+        base: the pre-trained model's, to tell which side moved.
+        seed: of the bootstrap.
+    """
+    mixed = {name: score_mixed(sides, seed) for name, sides in tuned.items()}
+    crossed = {name: score_against(sides, base[name], seed) for name, sides in tuned.items()}
+    return MethodResults(
+        title=title,
+        retrieval=mixed,
+        plain_retrieval={name: score_plain(sides, seed) for name, sides in tuned.items()},
+        gallery_encoders={name: _compare_galleries(crossed[name], mixed[name]) for name in tuned},
+    )
+
+
+def add_zero_shot(
+    results: MethodResults, encoder: DualEncoder, sets: Sequence[ClassificationSet], seed: int = 0
+) -> MethodResults:
+    """Return the results with the zero-shot figures of all sets."""
+    answers = {each.name: (classify_set(encoder, each), each.labels) for each in sets}
+    figures, intervals = score_zero_shot(answers, seed)
+    return results.model_copy(update={"zero_shot": figures, "zero_shot_intervals": intervals})
+
+
+def _compare_galleries(crossed: Scores, mixed: Scores) -> dict[Direction, dict[Literal["base", "tuned"], float]]:
+    return {
+        direction: {"base": crossed[direction].recall_1, "tuned": mixed[direction].recall_1}
+        for direction in mixed
+        if "*" in direction
+    }

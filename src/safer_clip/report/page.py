@@ -1,0 +1,90 @@
+"""The page: everything that the template sets, and writing it to a file."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safer_clip.files import write_bytes
+from safer_clip.report import tables, wording
+from safer_clip.report.gallery import build_examples
+from safer_clip.results import MethodResults, Results
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATE = "report.html.j2"
+
+
+def render_report(results: Results) -> str:
+    """Render results as one HTML page that needs nothing else.
+
+    Raises:
+        ReportError: a picture of the gallery is missing or is not embedded.
+    """
+    return _environment().get_template(TEMPLATE).render(_context(results))
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write the page atomically; raises as :func:`render_report`."""
+    write_bytes(path, render_report(results).encode())
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("safer_clip.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _context(results: Results) -> dict[str, object]:
+    return {
+        "results": results,
+        "summary": wording.summarize(results),
+        "created": wording.moment(results.created),
+        "method_tables": tables.method_tables(results),
+        "recall_tables": tables.recall_tables(results),
+        **_charts(results),
+        "loss_tables": tables.loss_tables(results),
+        "zero_shot": tables.zero_shot_table(results),
+        "encoder_tables": tables.gallery_encoder_tables(results),
+        "pairing": _pairing(results.validity.pairing),
+        "oracle_tables": tables.variant_tables(results.validity.oracle),
+        "control_tables": tables.variant_tables(results.validity.controls),
+        "examples": build_examples(results),
+        "settings": [(method.title, _settings(method)) for method in results.methods.values()],
+    }
+
+
+def _charts(results: Results) -> dict[str, object]:
+    """The charts, marked as safe: Matplotlib has escaped every word in them."""
+    from markupsafe import Markup
+
+    from safer_clip.report import charts
+
+    tradeoffs = [(name, charts.draw_tradeoff(results, name)) for name in wording.benchmarks(results)]
+    drifts = [("Text encoder", charts.draw_drift(results, "text")), ("Vision encoder", charts.draw_drift(results, "vision"))]
+    return {
+        "tradeoffs": [(name, Markup(svg)) for name, svg in tradeoffs if svg],
+        "drifts": [(name, Markup(svg)) for name, svg in drifts if svg],
+    }
+
+
+def _settings(method: MethodResults) -> dict[str, object]:
+    fingerprint = {"model fingerprint": method.model_fingerprint} if method.model_fingerprint else {}
+    return method.settings | fingerprint
+
+
+def _pairing(pairing: dict[str, float]) -> list[tuple[str, str]]:
+    """What pairs share, in words; cosines run to 1, the rest are percent."""
+    return [
+        (name.replace("_", " "), f"{value:.3f}" if name == "cosine" else f"{wording.percent(value)} %")
+        for name, value in pairing.items()
+    ]
