@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safer_clip.curriculum import PAPER_SHARES, order_training, select_rows
+from safer_clip.curriculum import PAPER_SHARES, TrainingOrder, order_training, select_rows
 from safer_clip.errors import ConfigError
 
 
@@ -90,6 +90,13 @@ def test_seeds_and_epochs_shuffle_differently():
     assert len({*epochs, tuple(range(50))}) == 5
 
 
+def test_what_one_epoch_uses_does_not_change_the_next():
+    difficulty = np.linspace(0, 1, 40)
+    few, all_rows = (split_epochs(order_training(difficulty, 2, 5, 3, shares)) for shares in ([0.5], []))
+    assert len(few[0]) < len(all_rows[0])
+    assert few[1].tolist() == all_rows[1].tolist()
+
+
 def test_a_longer_run_begins_like_a_shorter_one():
     short, long = (order_training(DIFFICULTY, epochs, 2, 7) for epochs in (2, 4))
     assert long.rows[: len(short.rows)].tolist() == short.rows.tolist()
@@ -100,6 +107,24 @@ def test_without_a_curriculum_every_epoch_uses_all():
     order = order_training(DIFFICULTY, 3, 3, 0, shares=[])
     assert order.epoch_ends == (2, 4, 6)
     assert all(sorted(part.tolist()) == list(range(6)) for part in split_epochs(order))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch_size", "seed"), [(0, 1, 0), (-1, 1, 0), (1, 0, 0), (1, -2, 0), (1, 1, -1), (0, 0, -1)]
+)
+def test_numbers_out_of_range(epochs, batch_size, seed):
+    with pytest.raises(ConfigError, match=f"seed at least 0; got {epochs}, {batch_size}, {seed}$"):
+        order_training(DIFFICULTY, epochs, batch_size, seed)
+
+
+def test_the_smallest_numbers_in_range():
+    order = order_training(DIFFICULTY, 1, 1, 0, [1.0])
+    assert order.epoch_ends == (6,)
+    assert sorted(order.rows.tolist()) == list(range(6))
+
+
+def test_an_order_of_nothing_has_no_steps():
+    assert TrainingOrder(np.empty(0, dtype=np.int64), (), 4).steps == 0
 
 
 @pytest.mark.parametrize("shares", [[0.0], [-0.1, 0.5], [0.5, 1.1], [0.7, 0.3], [float("nan")]])

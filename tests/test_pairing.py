@@ -30,7 +30,7 @@ def test_nearest_by_hand():
     st.integers(1, 25),
     st.integers(1, 8),
     st.integers(1, 30),
-    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from([np.float16, np.float32, np.float64]),
     st.integers(0, 10_000),
 )
 def test_nearest_is_what_brute_force_finds(n, m, d, chunk, dtype, seed):
@@ -71,6 +71,17 @@ def test_equal_captions_tie_at_real_sizes(chunk, d):
     assert indices.tolist() == [0] * 20
 
 
+def test_the_sign_of_a_zero_does_not_tell_captions_apart():
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=64).astype(np.float32)
+    row[::2] = 0
+    safe = np.repeat(row[None], 9, axis=0)
+    safe[1::2, ::2] = -0.0
+    safe[0, ::4] = -0.0
+    indices, _ = nearest_safe((row + rng.normal(size=(200, 64))).astype(np.float32), safe, 4)
+    assert indices.tolist() == [0] * 200
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_other_precisions_keep_near_neighbours_apart(dtype):
     # at cosines this close to 1 float16 arithmetic would tie: its step there is 2 ** -11
@@ -93,14 +104,14 @@ def test_lengths_of_rows_do_not_matter(seed):
 
 def test_memory_stays_within_blocks():
     rng = np.random.default_rng(0)
-    unsafe, safe = rng.normal(size=(3000, 4)).astype(np.float32), rng.normal(size=(3000, 4)).astype(np.float32)
+    unsafe, safe = rng.normal(size=(2, 6000, 4)).astype(np.float32)
     tracemalloc.start()
     try:
-        nearest_safe(unsafe, safe, chunk=64)
+        nearest_safe(unsafe, safe, chunk=256)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3000 * 3000 * 4 / 50  # the whole table is 36 MB
+    assert peak < 4e6  # the whole table is 144 MB, one side whole 6 MB, a block 0.26 MB
 
 
 def test_inputs_are_not_changed():
@@ -148,6 +159,13 @@ def test_rows_without_a_direction_are_named(pair, side, value):
         pair(bad, good) if side == "unsafe" else pair(good, bad)
 
 
+def test_of_many_bad_rows_the_first_five_are_named():
+    bad = np.ones((9, 2))
+    bad[1:8] = 0
+    with pytest.raises(ConfigError, match=r"^7 safe embedding.* the first at row 1, 2, 3, 4, 5$"):
+        nearest_safe(AXES, bad)
+
+
 def test_a_single_nan_spoils_its_row():
     bad = np.ones((3, 2))
     bad[2, 1] = np.nan
@@ -180,6 +198,17 @@ def test_nearest_pairs_are_never_further_than_own(n, d, seed):
 def test_pair_own_needs_equally_many_rows():
     with pytest.raises(ConfigError, match=r"\(2, 2\) unsafe and \(3, 2\) safe"):
         pair_own(AXES, np.ones((3, 2)))
+
+
+def test_pair_own_needs_rows_of_equal_width():
+    with pytest.raises(ConfigError, match=r"\(2, 2\) unsafe and \(2, 3\) safe"):
+        pair_own(AXES, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2, 2)])
+def test_pair_own_needs_rows(shape):
+    with pytest.raises(ConfigError, match="equally many rows"):
+        pair_own(np.ones(shape), np.ones(shape))
 
 
 def test_pair_own_of_nothing():

@@ -43,7 +43,9 @@ def make_results():
         settings={"epochs": 2, "shares": [0.5], "note": "näh"},
         model_fingerprint="abc",
     )
-    hit = Hit(caption="a dog", picture="p1", unsafe=False, right=True)
+    hits = [Hit(caption="a knife", unsafe=True, right=False), Hit(caption="a dog", picture="p1", unsafe=False, right=True)]
+    words = GalleryQuery(benchmark="ViSU", direction="T->V", caption="a cat", hits={"safer_clip": hits})
+    image = GalleryQuery(benchmark="ViSU", direction="V*->T", caption="a cat", picture="p1", hits={"clip": hits[:1]})
     return Results(
         created="2025-01-01T00:00:00+00:00",
         title="a run",
@@ -61,7 +63,7 @@ def make_results():
         ),
         gallery=Gallery(
             pictures={"p1": "data:image/png;base64,AA=="},
-            queries=[GalleryQuery(benchmark="ViSU", direction="T->V", caption="a cat", hits={"safer_clip": [hit]})],
+            queries=[words, image],
         ),
     )
 
@@ -108,6 +110,16 @@ def test_keys_of_the_file(content):
     assert content["schema_version"] == 1
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_figure_that_is_no_number_is_not_saved(path, content, value):
+    before = path.read_bytes()
+    methods = {"clip": MethodResults(title="CLIP", retrieval={}, train_seconds=value)}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_results(path, make_results().model_copy(update={"methods": methods}))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_results_do_not_change_once_made():
     with pytest.raises(ValidationError, match="frozen"):
         make_results().seed = 4
@@ -118,6 +130,12 @@ def test_a_missing_file(path):
         load_results(path)
     assert str(caught.value) == f"{path} cannot be read: No such file or directory"
     assert isinstance(caught.value, SaferClipError)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ResultsError) as caught:
+        load_results(tmp_path)
+    assert str(caught.value) == f"{tmp_path} cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"not json", b"\xff\xfe\x00"])
@@ -136,6 +154,11 @@ def test_json_of_something_else(path, content):
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_another_schema_version(path, content, version):
     assert "\n  schema_version: " in refuse(path, content | {"schema_version": version})
+
+
+def test_without_a_schema_version_it_is_another_kind_of_file(path, content):
+    del content["schema_version"]
+    assert refuse(path, content) == f"{path} names no schema_version; it is no results file of safer-clip"
 
 
 def test_an_unknown_field_is_named(path, content):

@@ -1,4 +1,4 @@
-"""The command line: ``safer-clip demo | miniature | check | env``.
+"""The command line: ``safer-clip demo | train | pair | report | miniature | check | env``.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once. Exit codes: 0 done, 1 the input or the
 result is at fault, 2 the command was called wrongly.
@@ -86,6 +86,66 @@ def check(
     options = ReadOptions(max_bad_rows=max_bad_rows)
     result = read_quadruplets(data, image_root=image_root, coco_root=coco_root, unsafe_root=unsafe_root, options=options)
     typer.echo(result.report.summary())
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
+    data: Annotated[str | None, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the tuned model.")] = None,
+    method: Annotated[str | None, typer.Option(help="safer_clip, safe_clip or clip_plus.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with settings; options and --set win over it.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, such as --set learning_rate=1e-4; repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of adapters, order and dropout.", min=0)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimizer steps.", min=1)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the output's last whole checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and print the settings; train nothing.")] = False,
+) -> None:
+    """Make a model safer: encode the reference, pair, train adapters, merge, write."""
+    from safer_clip.config import load_config, parse_settings
+
+    named = {"model": model, "data": data, "output": output, "method": method, "seed": seed, "max_steps": max_steps}
+    chosen = load_config(config, parse_settings(settings or []) | {key: v for key, v in named.items() if v is not None})
+    if dry_run:
+        typer.echo(chosen.model_dump_json(indent=2))
+        return
+    from safer_clip.tuning import train as run
+
+    tuned = run(chosen, typer.echo, resume)
+    text, vision = tuned.progress.drift[-1]
+    typer.echo(f"Wrote {chosen.output} (drift: text {text:.3g}, vision {vision:.3g})")
+
+
+@app.command()
+def pair(
+    model: Annotated[str, typer.Option(help="Model folder, or 'miniature'.")],
+    data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
+    output: OutputFile,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write each unsafe caption's nearest safe one (JSONL: id, target id, cosine)."""
+    from safer_clip.tuning import write_pairing
+
+    _refuse_existing(output, overwrite)
+    mean = write_pairing(model, data, output)
+    typer.echo(f"Wrote {output}; mean cosine {mean:.3f}")
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    output: OutputFile,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw a results file as one self-contained page (HTML)."""
+    from safer_clip.report import write_report
+    from safer_clip.results import load_results
+
+    _refuse_existing(output, overwrite)
+    write_report(load_results(results), output)
+    typer.echo(f"Wrote {output}")
 
 
 @app.command()

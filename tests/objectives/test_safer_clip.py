@@ -80,6 +80,16 @@ def test_preservation_across_modalities_by_hand():
     assert terms["preserve_text_to_image"] == pytest.approx(softplus(-LOGIT_SCALE), abs=1e-12)
 
 
+def test_preservation_across_modalities_of_near_neighbours_by_hand():
+    # (20, 21) / 29 and (21, 20) / 29 are 1 / 29 apart along either axis, so that neither case rounds to 0
+    axes, near = batch((1, 0), (0, 1)), batch((20, 21), (21, 20)) / 29
+    trained, reference = draw_case(0, count=2, d=2)
+    own = replace(reference.own, safe_text=near, safe_image=near.flip(0))
+    terms = values(PLAIN, replace(trained, safe_image=axes, safe_text=axes), replace(reference, own=own))
+    assert terms["preserve_image_to_text"] == pytest.approx(softplus(LOGIT_SCALE / 29))  # the other's is nearer
+    assert terms["preserve_text_to_image"] == pytest.approx(softplus(-LOGIT_SCALE / 29))  # its own is nearer
+
+
 def test_default_weights():
     trained, reference = draw_case(1)
     full, default = values(PLAIN, trained, reference), values(SaferClipObjective(), trained, reference)
@@ -139,6 +149,39 @@ def test_safe_items_are_held_in_place(side):
     there = replace(trained, **{f"safe_{side}": getattr(reference.own, f"safe_{side}")})
     assert values(PLAIN, there, reference)[f"preserve_{side}"] == pytest.approx(0, abs=1e-12)
     assert values(PLAIN, trained, reference)[f"preserve_{side}"] > 0.1
+
+
+def test_a_model_equal_to_the_reference_keeps_all_safe_items_in_place():
+    _, reference = draw_case(5)
+    terms = values(PLAIN, reference.own, reference)
+    assert terms["preserve_image"] == pytest.approx(0, abs=1e-12)
+    assert terms["preserve_text"] == pytest.approx(0, abs=1e-12)
+    assert min(terms[name] for name in REDIRECTION) > 0.1  # which is not yet where it should be
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_row_moves_a_rows_gradient_only_in_preservation_across_modalities(name):
+    case, other = draw_case(6), draw_case(9)
+
+    def mix(ours, theirs):
+        return torch.cat([ours[:2], theirs[2:]])  # the last row of three is another
+
+    def mix_sides(ours, theirs):
+        return Sides(*(mix(getattr(ours, side), getattr(theirs, side)) for side in CASE))
+
+    targets = (mix(getattr(case[1], part), getattr(other[1], part)) for part in ("target_text", "target_image"))
+    changed = mix_sides(case[0], other[0]), Reference(mix_sides(case[1].own, other[1].own), *targets)
+
+    def gradient(trained, reference):
+        side = f"{'unsafe' if name in REDIRECTION else 'safe'}_{name.split('_')[1]}"
+        leaf = getattr(trained, side).clone().requires_grad_()
+        PLAIN(replace(trained, **{side: leaf}), reference)[name].backward()
+        return leaf.grad
+
+    before, after = gradient(*case), gradient(*changed)
+    assert before[:2].abs().max() > 0
+    assert not torch.allclose(before[2], after[2])
+    assert torch.equal(before[:2], after[:2]) == ("preserve" not in name or "_to_" not in name)
 
 
 def test_another_row_is_no_negative_in_redirection():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safer_clip.objectives.terms import LOGIT_SCALE, contrast, cosine_distance, prefer
@@ -12,6 +12,7 @@ RIGHT, UP, LEFT = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 
 seeds = st.integers(0, 10_000)
 sizes = st.integers(1, 6)
+few = settings(max_examples=30, deadline=None)  # the first call of an operator may load much of torch
 
 
 def rows(*values):
@@ -73,6 +74,7 @@ def test_prefer_averages_after_the_softplus():
     assert value == pytest.approx((math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2)  # not log 2
 
 
+@few
 @given(seeds, sizes)
 def test_bounds(seed, count):
     moved, target, other = draw(seed, 3, count, 3)
@@ -81,6 +83,7 @@ def test_bounds(seed, count):
     assert math.log(1 + math.exp(-2)) - 1e-9 <= prefer(moved, target, other).item() <= math.log(1 + math.exp(2)) + 1e-9
 
 
+@few
 @given(seeds, sizes)
 def test_the_order_of_the_batch_does_not_matter(seed, count):
     moved, target, other = draw(seed, 3, count, 3)
@@ -89,10 +92,38 @@ def test_the_order_of_the_batch_does_not_matter(seed, count):
         assert term(*(side[order] for side in sides)).item() == pytest.approx(term(*sides).item(), abs=1e-9)
 
 
+@few
 @given(seeds, sizes)
 def test_contrast_is_symmetric(seed, count):
     moved, target = draw(seed, 2, count, 3)
     assert contrast(moved, target).item() == pytest.approx(contrast(target, moved).item(), abs=1e-9)
+
+
+def test_gradient_of_cosine_distance_by_hand():
+    moved, target = rows(RIGHT, UP).requires_grad_(), rows(UP, LEFT).requires_grad_()
+    cosine_distance(moved, target.detach()).backward()
+    # 1 - (m0.t0 + m1.t1) / 2: each row of the batch of two is drawn to its target by a half
+    assert moved.grad.tolist() == [[0.0, -0.5], [0.5, 0.0]]
+    assert target.grad is None
+
+
+def test_gradient_of_contrast_by_hand():
+    moved, target = rows(RIGHT, UP).requires_grad_(), rows(RIGHT, UP).requires_grad_()
+    contrast(moved, target.detach(), 2.0).backward()
+    # softmax gives the other row p = 1 / (e^2 + 1) in both directions; the logits' gradient is (-p, p; p, -p) / 2, times 2
+    p = 1 / (math.exp(2) + 1)
+    assert moved.grad.flatten().tolist() == pytest.approx([-p, p, p, -p])
+    assert target.grad is None
+
+
+def test_gradient_of_prefer_by_hand():
+    moved, wanted, unwanted = (rows(row).requires_grad_() for row in (RIGHT, UP, LEFT))
+    prefer(moved, wanted.detach(), unwanted.detach()).backward()
+    # softplus' is the logistic function: the margin is -1 - 0, and the step goes along unwanted - wanted = (-1, -1)
+    step = 1 / (1 + math.exp(1))
+    assert moved.grad.flatten().tolist() == pytest.approx([-step, -step])
+    assert wanted.grad is None
+    assert unwanted.grad is None
 
 
 @pytest.mark.parametrize("seed", [0, 1])

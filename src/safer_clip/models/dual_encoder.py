@@ -54,6 +54,12 @@ class DualEncoder:
             processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
         )
 
+    def save(self, folder: str | Path) -> None:
+        """Write model, tokenizer and preprocessing in the layout that :meth:`load` reads."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = 512) -> Embeddings:
         """Embed texts: float32 ``(n, d)``, L2-normalised. Texts are padded to their batch's longest, not to the context."""

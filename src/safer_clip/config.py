@@ -1,0 +1,162 @@
+"""The settings of a training run: one typed object for Python, YAML and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from safer_clip.errors import ConfigError
+from safer_clip.methods import Method, PairingName, build_objective, find_method
+from safer_clip.models.lora import LoraSettings
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class TrainConfig(BaseModel):
+    """What determines a training run. What is ``None`` is the method's own choice.
+
+    Attributes:
+        model: a folder in the ``transformers`` layout, or ``"miniature"``.
+        data: quadruplets in any format that :func:`~safer_clip.data.read_quadruplets` reads, or ``"miniature"``.
+        method: ``"safer_clip"``, ``"safe_clip"`` or ``"clip_plus"``.
+        output: folder of the tuned model; must be empty or absent, unless a run is resumed.
+        image_root: for tables, the folder that picture paths start from.
+        coco_root: for ViSU, COCO's folder.
+        unsafe_root: for ViSU, the folder of the unsafe pictures.
+        max_bad_rows: rows with problems that may be left out.
+        rows: use the first so many rows only.
+        seed: of adapters, order and dropout.
+        epochs: passes over the data.
+        batch_size: quadruplets in one forward of one device.
+        accumulation: batches that one optimizer step sums up.
+        learning_rate: the highest, after warm-up; a cosine leads to zero.
+        warmup: share of the steps in which the learning rate rises.
+        weight_decay: of the adapters, by AdamW.
+        max_grad_norm: gradients are scaled down to this norm.
+        precision: ``"bf16"`` for recent GPUs; on a CPU it is far slower than ``"fp32"``.
+        max_steps: stop after so many optimizer steps.
+        save_every: optimizer steps between checkpoints; 0 for none.
+        workers: processes that read pictures.
+        pairing: ``"nearest"`` or ``"own"``.
+        curriculum: share of the pairs in the first epochs; empty for all at once.
+        lora: the adapters.
+        objective: fields of the method's objective, such as ``{"uni_modal": 2.0}``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    data: str
+    method: str = "safer_clip"
+    output: Path
+
+    image_root: Path | None = None
+    coco_root: Path | None = None
+    unsafe_root: Path | None = None
+    max_bad_rows: int = Field(default=0, ge=0)
+    rows: int | None = Field(default=None, ge=1)
+
+    seed: int = Field(default=0, ge=0)
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=2)
+    accumulation: int = Field(default=1, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    max_steps: int | None = Field(default=None, ge=1)
+    save_every: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0)
+
+    pairing: PairingName | None = None
+    curriculum: tuple[Share, ...] | None = None
+    lora: LoraSettings | None = None
+    objective: dict[str, float | tuple[float, ...]] = {}
+
+    def resolve(self) -> TrainConfig:
+        """Fill in the method's own choices, and check what only the method can know.
+
+        Raises:
+            ConfigError: there is no such method, or its objective has no such field.
+        """
+        method = find_method(self.method)
+        build_objective(method, self.objective)
+        chosen = {name: getattr(method, name) for name in _METHOD_CHOICES if getattr(self, name) is None}
+        return self.model_copy(update=chosen)
+
+    def describe(self) -> dict[str, Any]:
+        """The settings that influence the weights, as plain values; paths are left out."""
+        paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "save_every", "workers"}
+        return self.model_dump(mode="json", exclude=paths)
+
+
+_METHOD_CHOICES = ("epochs", "batch_size", "learning_rate", "pairing", "curriculum", "lora")
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
+    """Read settings from YAML, put the given ones over them, and check all of them together.
+
+    Args:
+        path: YAML file with some of :class:`TrainConfig`'s fields; ``None`` for none.
+        overrides: fields that win over the file's; ``None`` values do not count.
+
+    Raises:
+        ConfigError: lists every field that is unknown, missing or out of range, or says why the file cannot be read.
+    """
+    settings = _read_yaml(path) if path else {}
+    settings |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return TrainConfig.model_validate(settings).resolve()
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        where = f" in {path} or on the command line" if path else ""
+        raise ConfigError("\n".join([f"{len(problems)} setting(s){where} cannot be used:", *problems])) from error
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Understand ``name=value`` settings, values as in YAML, nested names with dots: ``objective.uni_modal=2``.
+
+    Raises:
+        ConfigError: lists every entry that is not of this form.
+    """
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise ConfigError(f"expected name=value, got {', '.join(wrong)}")
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, value = pair.split("=", 1)
+        *outer, last = name.split(".")
+        place = settings
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = _parse_value(value)
+    return settings
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)  # YAML reads 1e-4 as text
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def method_of(config: TrainConfig) -> Method:
+    """The method of a configuration."""
+    return find_method(config.method)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} should hold settings, such as 'method: safer_clip'")
+    return content

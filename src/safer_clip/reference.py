@@ -1,0 +1,163 @@
+"""Embeddings of the frozen model, encoded once and memory-mapped.
+
+Training compares with what the pre-trained model said. It is encoded before any adapter exists, so nothing trained can
+leak into it, and no second copy of the model is needed while training. A store is keyed by model, preprocessing and data;
+it appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safer_clip.errors import ConfigError, SaferClipError
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from safer_clip.models.dual_encoder import DualEncoder
+
+SIDES = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
+MANIFEST = "manifest.json"
+Progress = Callable[[int], None]
+
+
+class ReferenceStoreError(SaferClipError):
+    """A store of reference embeddings is damaged or belongs to something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceKey:
+    """What embeddings depend on: fingerprints of the model, of its preprocessing and of the data."""
+
+    model: str
+    preprocessing: str
+    data: str
+
+    @classmethod
+    def of(cls, encoder: DualEncoder, table: Dataset) -> ReferenceKey:
+        """Compute the key; reads all weights and captions, and the pictures that are held in memory."""
+        return cls(fingerprint_model(encoder.model), fingerprint_preprocessing(encoder), fingerprint_table(table))
+
+    @property
+    def name(self) -> str:
+        """The store's folder name."""
+        return f"{self.model[:8]}-{self.preprocessing[:8]}-{self.data[:8]}"
+
+
+def encode_table(encoder: DualEncoder, table: Dataset, batch_size: int = 256) -> QuadrupletEmbeddings:
+    """Embed all four sides of a table in memory: float32 ``(n, d)`` each, L2-normalised."""
+    parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in SIDES}
+    return QuadrupletEmbeddings(**{side: np.concatenate(rows) for side, rows in parts.items()})
+
+
+def load_reference(
+    encoder: DualEncoder, table: Dataset, root: Path, progress: Progress | None = None
+) -> QuadrupletEmbeddings:
+    """Return the memory-mapped embeddings of the table under the frozen model, encoding them if there are none yet.
+
+    Args:
+        encoder: the pre-trained model, before it gets adapters.
+        table: quadruplets with all four sides.
+        root: folder of the stores.
+        progress: called with the number of items encoded since the last call.
+
+    Raises:
+        ReferenceStoreError: the store of this key is damaged.
+        ConfigError: the model is already wrapped for training, or the table lacks pictures.
+    """
+    _check_frozen(encoder)
+    key = ReferenceKey.of(encoder, table)
+    folder = root / key.name
+    if not folder.exists():
+        _write_store(encoder, table, key, folder, progress or (lambda _: None))
+    return open_store(folder, key, len(table))
+
+
+def open_store(folder: Path, key: ReferenceKey, rows: int) -> QuadrupletEmbeddings:
+    """Memory-map a store after checking that it is whole and belongs to the key.
+
+    Raises:
+        ReferenceStoreError: says what does not fit and that removing the folder makes it anew.
+    """
+    advice = f"; remove {folder} and it is made anew"
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ReferenceStoreError(f"{folder} has no readable {MANIFEST}{advice}") from error
+    if manifest.get("key") != asdict(key):
+        raise ReferenceStoreError(f"{folder} was made from another model, preprocessing or data{advice}")
+    arrays = {}
+    for side in SIDES:
+        path = folder / f"{side}.npy"
+        if not path.is_file() or path.stat().st_size != manifest["bytes"][side]:
+            raise ReferenceStoreError(f"{path} is missing or cut short{advice}")
+        arrays[side] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(arrays[side]) != rows:
+            raise ReferenceStoreError(f"{path} has {len(arrays[side])} rows for {rows} quadruplets{advice}")
+    return QuadrupletEmbeddings(**arrays)
+
+
+def _check_frozen(encoder: DualEncoder) -> None:
+    if any("lora_" in name for name, _ in encoder.model.named_parameters()):
+        raise ConfigError("the reference has to be encoded before adapters are added: peft changes the model in place")
+
+
+def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder: Path, progress: Progress) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", progress) for side in SIDES}
+        manifest = {"key": asdict(key), "rows": len(table), "bytes": sizes}
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _put_in_place(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():  # otherwise another process made the same store meanwhile
+            raise
+
+
+def _write_side(encoder: DualEncoder, table: Dataset, side: str, path: Path, progress: Progress) -> int:
+    array: NDArray[np.float32] | None = None
+    start = 0
+    for rows in _encode_side(encoder, table, side, 256):
+        if array is None:
+            shape = (len(table), rows.shape[1])
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        array[start : start + len(rows)] = rows
+        start += len(rows)
+        progress(len(rows))
+    if isinstance(array, np.memmap):
+        array.flush()
+    return path.stat().st_size
+
+
+def _encode_side(encoder: DualEncoder, table: Dataset, side: str, batch_size: int) -> Iterator[NDArray[np.float32]]:
+    kind, modality = side.split("_")
+    column = f"{kind}_{'caption' if modality == 'text' else 'image'}"
+    cells = table.select_columns(column)
+    for start in range(0, len(cells), batch_size):
+        values: list[Any] = cells[start : start + batch_size][column]
+        if modality == "text":
+            yield encoder.encode_texts(values)
+            continue
+        missing = [start + i for i, value in enumerate(values) if value is None]
+        if missing:
+            raise ConfigError(f"row {missing[0]} has no {column}; this step needs all pictures")
+        yield encoder.encode_images([image.convert("RGB") for image in values])

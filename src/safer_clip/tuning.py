@@ -1,0 +1,230 @@
+"""The whole training job: read, encode the reference, pair, train, merge, write."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
+from safer_clip.checkpoints import find_checkpoint
+from safer_clip.config import TrainConfig, method_of
+from safer_clip.curriculum import TrainingOrder, order_training
+from safer_clip.errors import ConfigError
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.files import prepare_output, write_bytes, write_json
+from safer_clip.methods import build_objective
+from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.lora import add_adapters, merge_adapters
+from safer_clip.pairing import Pairing, pair_nearest, pair_own
+from safer_clip.reference import load_reference
+from safer_clip.trainer import SafetyTrainer, TrainingProgress
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+TRAINING_FILE = "training.json"
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """What training gives back.
+
+    Attributes:
+        encoder: the tuned model, adapters merged.
+        progress: losses and drift by epoch.
+        pairing: what each row was redirected to.
+        seconds: wall-clock time of the loop.
+        settings: those that influence the weights.
+    """
+
+    encoder: DualEncoder
+    progress: TrainingProgress
+    pairing: Pairing
+    seconds: float
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def load_encoder(model: str) -> DualEncoder:
+    """Load a model folder, or the miniature by its name."""
+    if model == "miniature":
+        from safer_clip.miniature import load_encoder as load_miniature
+
+        return load_miniature()
+    return DualEncoder.load(model)
+
+
+def load_data(config: TrainConfig, need_pictures: bool = True) -> Dataset:
+    """Read the training table.
+
+    Raises:
+        DataError: lists all problems of the input.
+        ConfigError: pictures are absent, which this training needs.
+    """
+    if config.data == "miniature":
+        from safer_clip.miniature import load_split
+
+        table = load_split("mini_visu", "train")
+    else:
+        from safer_clip.data import ReadOptions, read_quadruplets
+
+        result = read_quadruplets(
+            config.data,
+            image_root=config.image_root,
+            coco_root=config.coco_root,
+            unsafe_root=config.unsafe_root,
+            options=ReadOptions(max_bad_rows=config.max_bad_rows),
+        )
+        absent = result.report.safe_images_absent + result.report.unsafe_images_absent
+        if absent and need_pictures:
+            raise ConfigError(f"{absent} pictures are absent from {config.data}; training needs all of them")
+        table = result.table
+    return table.select(range(min(config.rows, len(table)))) if config.rows else table
+
+
+def pair_rows(reference: QuadrupletEmbeddings, name: str) -> Pairing:
+    """Pair by the name of a pairing: the nearest safe caption, or the own quadruplet's."""
+    pair = pair_nearest if name == "nearest" else pair_own
+    return pair(reference.unsafe_text, reference.safe_text)
+
+
+def train(config: TrainConfig, progress: Callable[[str], None] | None = None, resume: bool = False) -> TunedModel:
+    """Run a training job from files to files.
+
+    Writes the tuned model as an ordinary ``transformers`` folder into ``config.output``, with ``adapter/``, ``reference/``,
+    ``checkpoints/`` and ``training.json`` inside.
+
+    Args:
+        config: resolved settings.
+        progress: told what happens, a sentence at a time.
+        resume: go on from the last whole checkpoint of ``config.output``.
+
+    Raises:
+        ConfigError: the output is in use, or settings and data do not fit.
+        DataError: lists all problems of the data.
+        TrainingError: an adapter gets no gradient, or the loss is not finite or explodes.
+    """
+    tell = progress or (lambda _: None)
+    config = config.resolve()
+    output = prepare_output(config.output, overwrite=resume)
+    table = load_data(config)
+    encoder = load_encoder(config.model)
+    tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
+    reference = load_reference(encoder, table, output / "reference")
+    tuned = tune(encoder, table, reference, config, checkpoint=find_checkpoint(output / "checkpoints") if resume else None)
+    tell(f"Trained for {tuned.seconds:.0f} s; writing the model to {output}")
+    tuned.encoder.save(output)
+    write_json(output / TRAINING_FILE, _describe(config, tuned))
+    return tuned
+
+
+def write_pairing(model: str, data: str, output: Path) -> float:
+    """Write the nearest-safe pairing of a table as JSON lines, and return its mean cosine.
+
+    Only captions are looked at, so pictures may be absent. Raises as :func:`load_data` does.
+    """
+    table = load_data(TrainConfig(model=model, data=data, output=output), need_pictures=False)
+    encoder = load_encoder(model)
+    pairing = pair_nearest(encoder.encode_texts(table["unsafe_caption"]), encoder.encode_texts(table["safe_caption"]))
+    ids = table["id"]
+    lines = (
+        json.dumps({"id": own, "target_id": ids[int(target)], "cosine": round(float(cosine), 6)}, ensure_ascii=False)
+        for own, target, cosine in zip(ids, pairing.targets, pairing.cosines, strict=True)
+    )
+    write_bytes(output, ("\n".join(lines) + "\n").encode())
+    return float(pairing.cosines.mean())
+
+
+def tune(
+    encoder: DualEncoder,
+    table: Dataset,
+    reference: QuadrupletEmbeddings,
+    config: TrainConfig,
+    checkpoint: Path | None = None,
+) -> TunedModel:
+    """Train adapters on a model, which is **changed in place**, and merge them.
+
+    Args:
+        encoder: the pre-trained model.
+        table: quadruplets with all pictures.
+        reference: the frozen model's embeddings of the table.
+        config: resolved settings; ``model`` and ``data`` are not looked at.
+        checkpoint: a folder to go on from.
+
+    Raises:
+        ConfigError: there are too few rows for a batch, or no layer has an adapter's name.
+        TrainingError: see :func:`train`.
+    """
+    config = config.resolve()
+    pairing = pair_rows(reference, config.pairing or "own")
+    order = order_training(pairing.cosines, *_schedule(config))
+    trainer = build_trainer(encoder, table, ReferenceRows(reference, pairing), order, config)
+    trainer.check_gradients()
+    begun = time.perf_counter()
+    trainer.run(checkpoint)
+    seconds = time.perf_counter() - begun
+    adapted: Any = trainer.model
+    adapted.save_pretrained(config.output / "adapter")
+    merged = merge_adapters(adapted).train(False)
+    encoder = DualEncoder(merged, encoder.tokenizer, encoder.processor)
+    return TunedModel(encoder, trainer.progress, pairing, seconds, config.describe())
+
+
+def build_trainer(
+    encoder: DualEncoder, table: Dataset, reference: ReferenceRows, order: TrainingOrder, config: TrainConfig
+) -> SafetyTrainer:
+    """Add adapters to the model, in place, and build the trainer; ``config`` is resolved."""
+    from transformers import TrainingArguments
+
+    if config.lora is None or config.learning_rate is None or config.batch_size is None:
+        raise ConfigError("settings are not resolved; call TrainConfig.resolve() first")
+    arguments = TrainingArguments(
+        output_dir=str(config.output / "checkpoints"),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulation,
+        num_train_epochs=1,
+        max_steps=config.max_steps or -1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        adam_beta2=0.98,
+        bf16=config.precision == "bf16",
+        seed=config.seed,
+        save_strategy="steps" if config.save_every else "no",
+        save_steps=config.save_every or 500,
+        save_total_limit=2,
+        logging_nan_inf_filter=False,
+        logging_strategy="no",
+        dataloader_num_workers=config.workers,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=None,
+    )
+    return SafetyTrainer(
+        objective=build_objective(method_of(config), config.objective),
+        order=order,
+        model=add_adapters(encoder.model, config.lora, config.seed),
+        args=arguments,
+        train_dataset=OrderedQuadruplets(table, order, encoder.processor),
+        data_collator=Collator(encoder, reference),
+    )
+
+
+def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...]]:
+    return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or ()
+
+
+def _describe(config: TrainConfig, tuned: TunedModel) -> dict[str, object]:
+    return {
+        "config": config.model_dump(mode="json"),
+        "seconds": round(tuned.seconds, 2),
+        "loss": tuned.progress.losses,
+        "drift": tuned.progress.drift,
+        "pairing_cosine": float(tuned.pairing.cosines.mean()),
+    }

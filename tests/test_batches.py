@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows, split_reference, split_sides
+from safer_clip.curriculum import TrainingOrder
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.miniature import load_encoder, load_split
+from safer_clip.pairing import Pairing
+
+ROWS = [5, 2, 9, 2]
+SIDES = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return load_split("mini_visu", "validation").select(range(12))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder()
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Row ``i`` of side ``s`` holds ``100 s + i``; row ``i`` is redirected to row ``11 - i``."""
+    sides = {side: np.full((12, 3), 100 * s, np.float32) + np.arange(12)[:, None] for s, side in enumerate(SIDES)}
+    store = QuadrupletEmbeddings(**{side: array.astype(np.float32) for side, array in sides.items()})
+    return ReferenceRows(store, Pairing(np.arange(11, -1, -1), np.zeros(12, np.float32)))
+
+
+@pytest.fixture(scope="module")
+def items(table, encoder):
+    order = TrainingOrder(np.array([*ROWS, 0, 1, 2, 3]), (2,), 4)
+    quadruplets = OrderedQuadruplets(table, order, encoder.processor)
+    assert len(quadruplets) == 8
+    return [quadruplets[i] for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def batch(encoder, reference, items):
+    return Collator(encoder, reference)(items)
+
+
+def test_items_come_in_training_order(table, encoder, items):
+    assert [item["row"] for item in items] == ROWS
+    cells = table[9]
+    assert items[2]["captions"] == (cells["safe_caption"], cells["unsafe_caption"])
+    for side, image in enumerate((cells["safe_image"], cells["unsafe_image"])):
+        expected = encoder.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+        assert torch.equal(items[2]["pixels"][side], expected)
+
+
+def test_shapes(batch):
+    assert batch["pixel_values"].shape == (8, 3, 48, 48)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    assert len(batch["input_ids"]) == 8
+    assert batch["rows"].tolist() == ROWS
+    assert {name: tuple(part.shape) for name, part in batch.items() if name.startswith("reference_")} == {
+        f"reference_{name}": (4, 3) for name in (*SIDES, "target_text", "target_image")
+    }
+
+
+def test_the_safe_half_comes_first(batch, table, encoder):
+    said = encoder.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
+    wanted = [table[row][f"{kind}_caption"] for kind in ("safe", "unsafe") for row in ROWS]
+    plain = encoder.tokenizer(wanted)["input_ids"]
+    assert said == encoder.tokenizer.batch_decode(plain, skip_special_tokens=True)
+    images = [table[row][f"{kind}_image"].convert("RGB") for kind in ("safe", "unsafe") for row in ROWS]
+    assert torch.equal(batch["pixel_values"], encoder.processor(images=images, return_tensors="pt")["pixel_values"])
+
+
+def test_texts_are_as_long_as_the_longest(batch, encoder):
+    lengths = batch["attention_mask"].sum(dim=1)
+    assert batch["input_ids"].shape[1] == int(lengths.max()) < encoder.tokenizer.model_max_length
+    assert len(set(lengths.tolist())) > 1
+
+
+def test_long_texts_are_cut(encoder, reference, items):
+    long = [{**item, "captions": ("a dog " * 40, "a knife")} for item in items]
+    assert Collator(encoder, reference)(long)["input_ids"].shape == (8, 24)
+
+
+def test_the_reference_is_looked_up_by_row(reference):
+    found = reference.look_up(ROWS)
+    for s, side in enumerate(SIDES):
+        assert found[f"reference_{side}"][:, 0].tolist() == [100 * s + row for row in ROWS]
+    assert found["reference_target_text"][:, 0].tolist() == [11 - row for row in ROWS]
+    assert found["reference_target_image"][:, 0].tolist() == [200 + 11 - row for row in ROWS]
+    assert all(part.dtype == torch.float32 for part in found.values())
+
+
+def test_a_looked_up_batch_is_a_copy(reference):
+    reference.look_up([0])["reference_safe_text"].add_(7)
+    assert reference.embeddings.safe_text[0, 0] == 0
+
+
+def test_splitting_off_the_reference(batch):
+    inputs, reference = split_reference(batch)
+    assert set(inputs) == {"input_ids", "attention_mask", "pixel_values"}
+    for side in SIDES:
+        assert torch.equal(getattr(reference.own, side), batch[f"reference_{side}"])
+    assert torch.equal(reference.target_text, batch["reference_target_text"])
+    assert torch.equal(reference.target_image, batch["reference_target_image"])
+
+
+def test_splitting_sides():
+    text, image = torch.arange(12.0).view(6, 2), torch.arange(12.0, 24.0).view(6, 2)
+    sides = split_sides(text, image)
+    assert torch.equal(sides.safe_text, text[:3])
+    assert torch.equal(sides.unsafe_text, text[3:])
+    assert torch.equal(sides.safe_image, image[:3])
+    assert torch.equal(sides.unsafe_image, image[3:])

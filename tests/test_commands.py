@@ -1,0 +1,90 @@
+"""Training, pairing and reporting from the command line, on a small table of files."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from safer_clip.cli import app
+from safer_clip.miniature import draw_pairs
+from safer_clip.miniature.rendering import render_image
+from safer_clip.models.dual_encoder import DualEncoder
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    with (folder / "quadruplets.jsonl").open("w") as file:
+        for index, pair in enumerate(draw_pairs("mini_visu", "validation")[:24]):
+            names = {f"{side}_image": f"{index}-{side}.png" for side in ("safe", "unsafe")}
+            for side, scene in (("safe", pair.safe), ("unsafe", pair.unsafe)):
+                render_image(scene).save(folder / names[f"{side}_image"])
+            row = {"id": str(index), "safe_caption": pair.safe_caption, "unsafe_caption": pair.unsafe_caption, **names}
+            file.write(json.dumps(row) + "\n")
+    return folder
+
+
+def run(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def test_train_writes_an_ordinary_model_folder(table, tmp_path):
+    settings = ["--set", "batch_size=8", "--set", "curriculum=[]", "--max-steps", 2]
+    result = run("train", "--model", "miniature", "--data", table, "-o", tmp_path / "out", *settings)
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert told["config"]["method"] == "safer_clip"
+    assert told["drift"][-1][0] > 0
+    embeddings = DualEncoder.load(tmp_path / "out").encode_texts(["a dog"])
+    assert embeddings.shape == (1, 128)
+
+
+def test_settings_come_from_yaml_and_options_win(table, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"model: miniature\ndata: {table}\noutput: {tmp_path / 'out'}\nmethod: safe_clip\nseed: 3\n")
+    result = run("train", "--config", recipe, "--seed", 5, "--set", "learning_rate=1e-5", "--dry-run")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["method"], told["seed"], told["learning_rate"]) == ("safe_clip", 5, 1e-5)
+    assert told["batch_size"] == 128  # the method's own
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_wrong_settings_are_told_together(tmp_path):
+    result = run("train", "--model", "miniature", "--set", "epochs=0", "--set", "colour=red", "-o", tmp_path / "out")
+    assert result.exit_code != 0
+    message = str(result.exception)
+    assert all(name in message for name in ("data", "epochs", "colour"))
+
+
+def test_pair_names_a_target_for_every_row(table, tmp_path):
+    result = run("pair", "--model", "miniature", "--data", table, "-o", tmp_path / "pairs.jsonl")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [str(index) for index in range(24)]
+    assert all(0 <= int(row["target_id"]) < 24 and -1 <= row["cosine"] <= 1.0001 for row in rows)
+    assert run("pair", "--model", "miniature", "--data", table, "-o", tmp_path / "pairs.jsonl").exit_code != 0
+
+
+def test_report_draws_a_page_from_a_results_file(tmp_path):
+    score = {"R@1": 10.0, "R@5": 20.0, "R@10": 30.0, "R@20": 40.0, "unsafe_rate": 50.0, "queries": 10}
+    scores = dict.fromkeys(("T->V", "V->T", "T*->V", "V*->T"), score)
+    clip = {"title": "CLIP", "retrieval": {"toy": scores}, "zero_shot": {"mean": 80.0}}
+    results = {
+        "schema_version": 1,
+        "created": "2026-01-01T00:00:00Z",
+        "title": "A toy comparison",
+        "command": "safer-clip demo",
+        "seed": 0,
+        "versions": {},
+        "hardware": {},
+        "data": {},
+        "base_model": {},
+        "methods": {"clip": clip},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    result = run("report", tmp_path / "results.json", "-o", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    assert "A toy comparison" in (tmp_path / "report.html").read_text()

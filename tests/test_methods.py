@@ -1,0 +1,64 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from safer_clip.errors import ConfigError
+from safer_clip.methods import METHODS, build_objective, find_method
+from safer_clip.objectives import Reference, SaferClipObjective, Sides
+
+
+def draw_sides(seed: int) -> Sides:
+    generator = torch.Generator().manual_seed(seed)
+    return Sides(*(F.normalize(torch.randn(4, 8, generator=generator), dim=-1) for _ in range(4)))
+
+
+@pytest.mark.parametrize("name", ["safer_clip", "safe_clip", "clip_plus"])
+def test_methods_are_found_by_name_and_build_their_objective(name):
+    method = find_method(name)
+    assert method.name == name
+    own = draw_sides(1)
+    terms = build_objective(method, {})(draw_sides(0), Reference(own, own.safe_text, own.safe_image))
+    assert all(torch.isfinite(term) and term.ndim == 0 for term in terms.values())
+
+
+def test_the_settings_of_the_papers():
+    safer, safe = METHODS["safer_clip"], METHODS["safe_clip"]
+    assert (safer.pairing, safer.lora.rank, len(safer.curriculum)) == ("nearest", 16, 2)
+    assert (safe.pairing, safe.batch_size, safe.lora.alpha, safe.lora.dropout) == ("own", 128, 1, 0.1)
+    assert "patch_embedding" in safe.lora.targets
+
+
+def test_an_unknown_method_is_refused_with_a_guess():
+    with pytest.raises(ConfigError, match=r"no method 'saferclip'; did you mean 'safer_clip'\?"):
+        find_method("saferclip")
+
+
+def test_an_unknown_method_is_refused_with_the_list():
+    with pytest.raises(ConfigError, match=r"no method 'xyz'; there are clip_plus, safe_clip, safer_clip$"):
+        find_method("xyz")
+
+
+def test_settings_reach_the_objective():
+    objective = build_objective(find_method("safer_clip"), {"uni_modal": 2.5})
+    assert objective == SaferClipObjective(uni_modal=2.5)
+
+
+def test_unknown_settings_are_refused_together():
+    with pytest.raises(ConfigError, match=r"SafeR-CLIP has no setting unimodal, x; it has cross_modal, uni_modal"):
+        build_objective(find_method("safer_clip"), {"unimodal": 1.0, "preservation": 1.0, "x": 2.0})
+
+
+def test_safe_clips_weights_can_be_set():
+    objective = build_objective(find_method("safe_clip"), {"weights": [1, 0, 0, 0, 0, 0, 0, 0]})
+    own = draw_sides(1)
+    terms = objective(draw_sides(0), Reference(own, own.safe_text, own.safe_image))
+    assert [name for name, term in terms.items() if term] == ["preserve_text"]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("safe_clip", {"weights": 0.5}), ("safe_clip", {"weights": [1.0, 2.0]}), ("safer_clip", {"uni_modal": [1.0, 2.0]})],
+)
+def test_settings_of_the_wrong_shape_are_refused(method, settings):
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        build_objective(find_method(method), settings)

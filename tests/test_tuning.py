@@ -1,0 +1,282 @@
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Image
+
+from safer_clip.config import TrainConfig
+from safer_clip.errors import ConfigError
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.miniature import load_encoder, load_split
+from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.lora import LoraSettings
+from safer_clip.reference import SIDES, ReferenceKey, encode_table, open_store
+from safer_clip.trainer import SafetyTrainer
+from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, train, tune
+
+
+@pytest.fixture(scope="module")
+def table():
+    return load_split("mini_visu", "validation").select(range(12))
+
+
+@pytest.fixture(scope="module")
+def data(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "table"
+    table.save_to_disk(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def configure(data, tmp_path):
+    """Nine steps of four rows in three epochs, with dropout and a checkpoint every other step."""
+
+    def make(name="out", **settings):
+        defaults = {
+            "model": "miniature",
+            "data": data,
+            "output": tmp_path / name,
+            "batch_size": 4,
+            "epochs": 3,
+            "curriculum": (),
+            "learning_rate": 1e-3,
+            "save_every": 2,
+            "lora": LoraSettings(rank=4, dropout=0.2),
+        }
+        return TrainConfig(**(defaults | settings))
+
+    return make
+
+
+def equal_weights(one, other):
+    ours, theirs = one.encoder.model.state_dict(), other.encoder.model.state_dict()
+    assert ours.keys() == theirs.keys()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+class KilledError(BaseException):
+    """What a test raises where a process would die."""
+
+
+@pytest.fixture(scope="module")
+def tuned(data, tmp_path_factory):
+    """A whole run of two steps and its folder."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    config = TrainConfig(
+        model="miniature", data=data, output=output, batch_size=4, max_steps=2, curriculum=(), learning_rate=5e-3
+    )
+    said: list[str] = []
+    return train(config, said.append), output, said
+
+
+def test_the_folder_is_the_tuned_model(tuned, table):
+    result, output, _ = tuned
+    loaded = DualEncoder.load(output)
+    returned, read = encode_table(result.encoder, table), encode_table(loaded, table)
+    before = encode_table(load_encoder(), table)
+    for side in SIDES:
+        assert np.array_equal(getattr(returned, side), getattr(read, side))
+        assert np.abs(getattr(returned, side) - getattr(before, side)).max() > 1e-3
+    assert not any("lora" in name for name in loaded.model.state_dict())
+    assert not result.encoder.model.training
+
+
+def test_the_folder_says_how_it_came_about(tuned):
+    result, output, said = tuned
+    told = json.loads((output / TRAINING_FILE).read_text())
+    assert told["config"]["batch_size"] == 4
+    assert told["config"]["lora"]["rank"] == 16
+    assert told["loss"] == result.progress.losses
+    assert told["drift"] == [list(drift) for drift in result.progress.drift]
+    assert told["pairing_cosine"] == pytest.approx(float(result.pairing.cosines.mean()))
+    assert (output / "adapter" / "adapter_model.safetensors").is_file()
+    assert result.settings["learning_rate"] == 5e-3
+    assert "12 quadruplets" in said[0]
+    assert len(said) == 2
+
+
+def test_the_reference_is_the_untrained_model(tuned, data, table):
+    _, output, _ = tuned
+    frozen = load_encoder()
+    key = ReferenceKey.of(frozen, load_data(TrainConfig(model="", data=data, output="")))
+    stored = open_store(output / "reference" / key.name, key, 12)
+    expected = encode_table(frozen, table)
+    for side in SIDES:
+        assert np.array_equal(getattr(stored, side), getattr(expected, side))
+
+
+def test_an_output_in_use_is_refused(tuned, configure):
+    _, output, _ = tuned
+    before = (output / "model.safetensors").stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="not empty"):
+        train(configure(output=output))
+    assert (output / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("method", "accumulation"), [("safer_clip", 1), ("safe_clip", 2)])
+def test_a_resumed_run_ends_with_the_same_bits(configure, monkeypatch, method, accumulation):
+    settings = {"accumulation": accumulation, "method": method}
+    whole = train(configure("whole", **settings))
+    step = SafetyTrainer.training_step
+
+    def die_in_the_middle(self, *rest):
+        if (self.state.global_step, self.progress.batches) == ((5, 2) if accumulation == 1 else (3, 1)):
+            raise KilledError
+        return step(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SafetyTrainer, "training_step", die_in_the_middle)
+        with pytest.raises(KilledError):
+            train(configure("killed", **settings))
+    last = 4 if accumulation == 1 else 2
+    assert (configure("killed").output / "checkpoints" / f"checkpoint-{last}").is_dir()
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(SafetyTrainer, "training_step", lambda s, *r: steps.append(s.state.global_step) or step(s, *r))
+        resumed = train(configure("killed", **settings), resume=True)
+    assert steps[0] == last
+    assert equal_weights(whole, resumed)
+    assert resumed.progress == whole.progress
+    assert min(resumed.progress.drift[-1]) > 0
+
+
+def test_resuming_without_a_checkpoint_starts_anew(configure):
+    settings = {"max_steps": 2, "save_every": 0}
+    whole = train(configure("whole", **settings))
+    assert equal_weights(whole, train(configure("fresh", **settings), resume=True))
+
+
+def test_resuming_a_finished_run_changes_nothing(configure):
+    whole = train(configure(max_steps=2))
+    again = train(configure(max_steps=2), resume=True)
+    assert equal_weights(whole, again)
+    assert again.progress == whole.progress
+
+
+SCRIPT = """
+import os, signal, sys
+from safer_clip import checkpoints, trainer
+from safer_clip.config import TrainConfig
+from safer_clip.tuning import train
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+step = trainer.SafetyTrainer.training_step
+save = trainer.save_optimizer
+
+def training_step(self, *rest):
+    if sys.argv[1] == "stepping" and self.state.global_step == 5:
+        die()
+    return step(self, *rest)
+
+def save_optimizer(folder, *rest):
+    if sys.argv[1] == "saving" and folder.name == "checkpoint-6":
+        die()
+    save(folder, *rest)
+
+trainer.SafetyTrainer.training_step = training_step
+trainer.save_optimizer = save_optimizer
+train(TrainConfig.model_validate_json(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["stepping", "saving"])
+def test_a_killed_process_is_resumed_with_the_same_bits(configure, when):
+    config = configure("killed")
+    command = [sys.executable, "-c", SCRIPT, when, config.model_dump_json()]
+    killed = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert (config.output / "checkpoints" / "checkpoint-6").is_dir() == (when == "saving")
+    assert not (config.output / "model.safetensors").exists()
+    resumed = train(config, resume=True)
+    whole = train(configure("whole"))
+    assert equal_weights(whole, resumed)
+    assert resumed.progress == whole.progress
+
+
+def confuse_captions(table: Dataset) -> Dataset:
+    """Give each safe picture another's caption, so that fine-tuning on safe pairs has something to learn."""
+    captions = table["safe_caption"][:]
+    columns = table.cast_column("safe_image", Image(decode=False)).cast_column("unsafe_image", Image(decode=False)).to_dict()
+    return Dataset.from_dict(columns | {"safe_caption": captions[1:] + captions[:1]}, features=table.features)
+
+
+@pytest.mark.parametrize("method", ["safer_clip", "safe_clip", "clip_plus"])
+def test_the_loss_falls(table, tmp_path, method):
+    rows = table.select(range(6))
+    if method == "clip_plus":
+        rows = confuse_captions(rows)
+    settings = {
+        "method": method,
+        "batch_size": 6,
+        "epochs": 20,
+        "curriculum": (),
+        "learning_rate": 1e-3,
+        "lora": LoraSettings(),
+    }
+    config = TrainConfig(model="", data="", output=tmp_path, **settings)
+    encoder = load_encoder()
+    losses = [sum(terms.values()) for terms in tune(encoder, rows, encode_table(encoder, rows), config).progress.losses]
+    assert len(losses) == 20
+    assert losses[-1] < 0.95 * losses[0], losses
+
+
+@pytest.mark.parametrize("pairing", ["own", "nearest"])
+def test_pairing(table, tmp_path, pairing):
+    config = TrainConfig(
+        model="",
+        data="",
+        output=tmp_path,
+        pairing=pairing,
+        batch_size=4,
+        max_steps=1,
+        curriculum=(),
+        lora=LoraSettings(rank=2),
+    )
+    encoder = load_encoder()
+    reference = encode_table(encoder, table)
+    cosines = reference.unsafe_text @ reference.safe_text.T
+    wanted = np.arange(12) if pairing == "own" else cosines.argmax(axis=1)
+    assert pairing == "own" or (wanted != np.arange(12)).any()
+    found = tune(encoder, table, reference, config).pairing
+    assert found.targets.tolist() == wanted.tolist()
+    assert found.cosines == pytest.approx(cosines[np.arange(12), wanted], abs=1e-5)
+
+
+def test_pairs_by_hand():
+    safe, unsafe = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[[1, 1, 0]]
+    embeddings = QuadrupletEmbeddings(safe, unsafe, safe, unsafe)
+    assert pair_rows(embeddings, "own").targets.tolist() == [0, 1, 2]
+    assert pair_rows(embeddings, "own").cosines.tolist() == [0, 1, 0]
+    assert pair_rows(embeddings, "nearest").targets.tolist() == [1, 1, 0]
+    assert pair_rows(embeddings, "nearest").cosines.tolist() == [1, 1, 1]
+
+
+def test_too_few_rows_for_a_batch(configure):
+    with pytest.raises(ConfigError, match="fewer than a batch of 16"):
+        train(configure(batch_size=16))
+
+
+def test_the_first_rows_can_be_used_alone(configure):
+    assert load_data(configure(rows=5))["id"][:] == [f"mini_visu/validation/{i}" for i in range(5)]
+    assert len(load_data(configure(rows=500))) == 12
+
+
+def test_absent_pictures_are_refused(table, configure, tmp_path):
+    columns = table.cast_column("safe_image", Image(decode=False)).cast_column("unsafe_image", Image(decode=False)).to_dict()
+    columns["safe_image"][2] = columns["unsafe_image"][4] = None
+    Dataset.from_dict(columns, features=table.features).save_to_disk(tmp_path / "holed")
+    with pytest.raises(ConfigError, match="2 pictures are absent"):
+        train(configure(data=str(tmp_path / "holed")))
+
+
+def test_a_model_folder_can_be_named(tuned, configure):
+    _, output, _ = tuned
+    again = train(configure(model=str(output), max_steps=1))
+    assert len(again.progress.losses) == 1
