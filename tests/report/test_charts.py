@@ -16,6 +16,10 @@ def ids(svg):
     return [element.get("id") for element in ET.fromstring(svg).iter() if element.get("id")]
 
 
+def lines(svg):
+    return sum("stroke-opacity" in element.get("style", "") for element in ET.fromstring(svg).iter("path"))
+
+
 def test_every_method_is_a_labelled_point(full, read):
     svg = draw_tradeoff(read(full), "mini_visu")
     for key, title in (("clip", "CLIP"), ("clip_plus", "CLIP+"), ("safer_clip", "SafeR-CLIP")):
@@ -86,3 +90,18 @@ def test_names_of_points_in_one_place_stay_apart():
 def test_matplotlib_waits_until_a_chart_is_drawn():
     code = "import sys, safer_clip.report; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_intervals_are_whiskers_that_labels_avoid(full, read):
+    plain = draw_tradeoff(read(full), "mini_visu")
+    for method in full["methods"].values():
+        mean = method["zero_shot"]["mean"]
+        method["zero_shot_intervals"]["mean"] = [mean - 3, mean + 3]
+    both = draw_tradeoff(read(full), "mini_visu")
+    for method in full["methods"].values():
+        for scores in method["retrieval"]["mini_visu"].values():
+            scores["intervals"] = {}
+    across = draw_tradeoff(read(full), "mini_visu")
+    assert lines(both) - lines(across) == lines(both) - lines(plain) == 3
+    for svg in (plain, across, both):
+        assert sum("CLIP" in text for text in texts(svg)) == 3

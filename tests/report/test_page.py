@@ -152,6 +152,25 @@ def test_the_summary_follows_the_figures(small, read):
     assert "zero-shot mean of CLIP+ is 50.0 %" in after
 
 
+def test_the_summary_names_all_who_share_the_best_figure(small, read):
+    small["methods"]["clip_plus"]["retrieval"] = small["methods"]["safer_clip"]["retrieval"]
+    assert "with CLIP+ on mini_visu (44.4 % against" in summary(read(small))
+    assert "and SafeR-CLIP on mini_visu (44.4 % against" in summary(read(small))
+
+
+def test_whiskers_are_explained_where_there_are_any(small, render):
+    assert "Whiskers are" in render(small)
+    for method in small["methods"].values():
+        for scores in method["retrieval"]["mini_visu"].values():
+            scores["intervals"] = {}
+    assert "Whiskers are" not in render(small)
+
+
+def test_the_command_can_be_copied_whole(small, render):
+    command = re.search("<code>(.*)</code>", render(small)).group(1)
+    assert re.sub("<[^>]*>", "", command) == "safer-clip compare --seed 7"
+
+
 def test_the_summary_says_what_little_there_is(small, read):
     small["methods"] = {"clip": small["methods"]["clip"]}
     assert summary(read(small)) == "CLIP was measured, without a trained method to compare."

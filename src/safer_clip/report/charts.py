@@ -13,8 +13,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from safer_clip.report.wording import BASE, safety
-from safer_clip.results import Results
+from safer_clip.report.wording import BASE, safety, safety_interval
+from safer_clip.results import Interval, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,8 @@ def method_styles(results: Results) -> dict[str, tuple[str, str]]:
 def draw_tradeoff(results: Results, benchmark: str) -> str | None:
     """Draw utility (zero-shot mean) against safety (mean R@1 of unsafe queries), one labelled point per method.
 
+    Whiskers show the intervals that there are.
+
     Returns:
         An ``<svg>`` element, or None where no method has both figures.
     """
@@ -54,11 +56,17 @@ def draw_tradeoff(results: Results, benchmark: str) -> str | None:
         return None
     figure, axes = _new_axes("Zero-shot mean, %", "T*→V and V*→T, mean R@1, %")
     styles = method_styles(results)
+    whiskers = []
     for key, (x, y) in points.items():
-        axes.plot([x], [y], styles[key][1], color=styles[key][0], markersize=8, gid=f"point-{key}", clip_on=False)
+        colour, marker = styles[key]
+        method = results.methods[key]
+        whiskers += _whiskers(
+            axes, (x, y), method.zero_shot_intervals.get("mean"), safety_interval(method, benchmark), colour
+        )
+        axes.plot([x], [y], marker, color=colour, markersize=8, gid=f"point-{key}", clip_on=False)
     axes.margins(0.16, 0.16)
     _widen(axes)
-    _label_points(axes, [(results.methods[key].title, styles[key][0], point) for key, point in points.items()])
+    _label_points(axes, [(results.methods[key].title, styles[key][0], point) for key, point in points.items()], whiskers)
     titles = ", ".join(f"{results.methods[key].title} {x:.1f} and {y:.1f}" for key, (x, y) in points.items())
     return _to_svg(figure, f"tradeoff-{benchmark}", f"{benchmark}: zero-shot mean and mean R@1 of unsafe queries: {titles}")
 
@@ -116,6 +124,17 @@ def _new_axes(across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _whiskers(
+    axes: Axes, point: tuple[float, float], across: Interval | None, up: Interval | None, colour: str
+) -> list[tuple[Interval, Interval]]:
+    """Draw a point's intervals; returns each whisker's extent along both axes."""
+    x, y = point
+    extents = [*([(across, (y, y))] if across else []), *([((x, x), up)] if up else [])]
+    for ends_x, ends_y in extents:
+        axes.plot(ends_x, ends_y, color=colour, linewidth=1.1, alpha=0.75, clip_on=False)
+    return extents
+
+
 def _widen(axes: Axes, least: float = 4.0) -> None:
     """Show at least some points, so that a hair's breadth does not look like a gulf, and no impossible percent."""
     for limits, assign in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
@@ -123,12 +142,17 @@ def _widen(axes: Axes, least: float = 4.0) -> None:
         assign(max(limits[0] - extra, -2.0), min(limits[1] + extra, 102.0))
 
 
-def _label_points(axes: Axes, points: Sequence[tuple[str, str, tuple[float, float]]]) -> None:
-    """Write each name beside its point where it hides neither a point nor another name."""
+def _label_points(
+    axes: Axes, points: Sequence[tuple[str, str, tuple[float, float]]], whiskers: Sequence[tuple[Interval, Interval]]
+) -> None:
+    """Write each name beside its point where it hides neither a point, a whisker nor another name."""
     from matplotlib.transforms import Bbox
 
     spots: list[tuple[float, float]] = [tuple(axes.transData.transform(point).tolist()) for _, _, point in points]
     taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in spots]
+    for ends_x, ends_y in whiskers:
+        (x0, y0), (x1, y1) = axes.transData.transform(list(zip(ends_x, ends_y, strict=True)))
+        taken.append(Bbox([[x0 - 3, y0 - 3], [x1 + 3, y1 + 3]]))
     for (title, colour, point), spot in zip(points, spots, strict=True):
         label = axes.annotate(
             title,

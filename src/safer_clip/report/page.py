@@ -52,6 +52,11 @@ def _context(results: Results) -> dict[str, object]:
         "method_tables": tables.method_tables(results),
         "recall_tables": tables.recall_tables(results),
         **_charts(results),
+        "whiskers": any(
+            "mean" in method.zero_shot_intervals or wording.safety_interval(method, name)
+            for method in results.methods.values()
+            for name in method.retrieval
+        ),
         "loss_tables": tables.loss_tables(results),
         "zero_shot": tables.zero_shot_table(results),
         "encoder_tables": tables.gallery_encoder_tables(results),

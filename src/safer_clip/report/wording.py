@@ -71,6 +71,16 @@ def safety(method: MethodResults, benchmark: str) -> float | None:
     return fmean(values) if len(values) == len(UNSAFE_DIRECTIONS) else None
 
 
+def safety_interval(method: MethodResults, benchmark: str) -> Interval | None:
+    """The averaged ends of both directions' intervals; rather too wide for their mean than too narrow."""
+    scores = method.retrieval.get(benchmark, {})
+    bounds = [scores[direction].intervals.get("R@1") for direction in UNSAFE_DIRECTIONS if direction in scores]
+    known = [each for each in bounds if each]
+    if len(known) < len(UNSAFE_DIRECTIONS):
+        return None
+    return fmean(low for low, _ in known), fmean(high for _, high in known)
+
+
 def summarize(results: Results) -> str:
     """Say in one sentence which method is safest on which benchmark, and what it costs."""
     winners = _winners(results)
@@ -92,8 +102,10 @@ def _winners(results: Results) -> dict[str, list[str]]:
     winners: dict[str, list[str]] = {}
     for name in benchmarks(results):
         scores = {key: value for key, method in trained(results).items() if (value := safety(method, name)) is not None}
-        if scores:
-            winners.setdefault(max(scores, key=lambda key: scores[key]), []).append(name)
+        top = percent(max(scores.values(), default=None))
+        for key in scores:
+            if percent(scores[key]) == top:  # what reads the same wins alike
+                winners.setdefault(key, []).append(name)
     return winners
 
 
