@@ -30,7 +30,7 @@ class Pairing:
 def nearest_safe(unsafe: Floats, safe: Floats, chunk: int = CHUNK) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the most similar safe row of every unsafe row.
 
-    Exact, by blocks of both sides, so that memory is ``chunk * chunk`` floats however many rows there are.
+    Exact, by blocks of both sides: similarities take ``chunk * chunk`` floats, and a few copies of the rows are made.
 
     Args:
         unsafe: ``(n, d)``; rows need not be normalised.
@@ -38,7 +38,8 @@ def nearest_safe(unsafe: Floats, safe: Floats, chunk: int = CHUNK) -> tuple[NDAr
         chunk: rows of either side compared at a time.
 
     Returns:
-        ``(indices, cosines)``: int64 ``(n,)`` and float32 ``(n,)``. Ties go to the lowest index.
+        ``(indices, cosines)``: int64 ``(n,)`` and float32 ``(n,)``. Ties between rows that are equal once
+        normalised go to the lowest index.
 
     Raises:
         ConfigError: shapes do not fit, ``safe`` is empty, or a row is zero or not finite, which has no direction.

@@ -57,7 +57,7 @@ def test_contrast_averages_both_directions():
 
 def test_contrast_uses_clips_scale_unless_told():
     eye = rows(RIGHT, UP)
-    assert pytest.approx(100, rel=1e-4) == LOGIT_SCALE
+    assert pytest.approx(math.exp(4.6052), rel=1e-6) == LOGIT_SCALE  # 100 itself is 3e-5 away
     assert contrast(eye, eye.flip(0)).item() == pytest.approx(LOGIT_SCALE)
 
 
