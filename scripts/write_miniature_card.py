@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from safer_clip.files import write_bytes
 from safer_clip.miniature import load_encoder, model_folder
-from safer_clip.miniature.figures import DIRECTIONS, measure_miniature
+from safer_clip.miniature.figures import measure_miniature
+from safer_clip.results import DIRECTIONS
 
 CARD = """---
 license: apache-2.0

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from safer_clip.errors import ConfigError
+from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import Method, PairingName, build_objective, find_method
 from safer_clip.models.lora import LoraSettings
 
@@ -113,7 +113,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     try:
         return TrainConfig.model_validate(settings).resolve()
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        problems = list_fields(error)
         where = f" in {path} or on the command line" if path else ""
         raise ConfigError("\n".join([f"{len(problems)} setting(s){where} cannot be used:", *problems])) from error
 

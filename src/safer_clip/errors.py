@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from safer_clip.data.problems import Problem
 
 SHOWN_PROBLEMS = 20
@@ -39,6 +41,11 @@ class DataError(SaferClipError):
         if len(ordered) > SHOWN_PROBLEMS:
             lines.append(f"  ... and {len(ordered) - SHOWN_PROBLEMS} more")
         return "\n".join(lines)
+
+
+def list_fields(error: ValidationError) -> list[str]:
+    """One line for every field that a typed object refused: where, and why."""
+    return [f"  {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
 
 
 def _count_severities(problems: Sequence[Problem]) -> str:

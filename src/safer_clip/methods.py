@@ -55,7 +55,7 @@ METHODS = {
             "Safe-CLIP",
             "arXiv 2311.16254",
             SafeClipObjective,
-            # the authors' code has 1e-3 as its default, which with a truly frozen reference ruins the model
+            # the authors' code has 1e-3 as its default; this is SafeR-CLIP's, not tuned yet
             learning_rate=1e-4,
             batch_size=128,
             lora=LoraSettings(rank=16, alpha=1, dropout=0.1, targets=SAFE_CLIP_TARGETS),

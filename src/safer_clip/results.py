@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from safer_clip.errors import SaferClipError
+from safer_clip.errors import SaferClipError, list_fields
 from safer_clip.files import write_json
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -191,5 +191,4 @@ def load_results(path: Path) -> Results:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ResultsError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
-        raise ResultsError("\n".join([f"{path} does not follow schema {SCHEMA_VERSION}:", *problems])) from error
+        raise ResultsError("\n".join([f"{path} does not follow schema {SCHEMA_VERSION}:", *list_fields(error)])) from error

@@ -99,9 +99,9 @@ class SafetyTrainer(Trainer):
     ) -> torch.Tensor:
         """One forward of each encoder for safe and unsafe inputs together, then the objective."""
         terms = self.compute_terms(model, inputs)
-        loss = torch.stack(list(terms.values())).sum()
-        self._watch(loss, terms, inputs["rows"])
-        return loss
+        weighted = torch.stack(list(terms.values()))
+        self._watch(dict(zip(terms, weighted.tolist(), strict=True)), inputs["rows"])
+        return weighted.sum()
 
     def compute_terms(self, model: Any, inputs: Batch) -> Terms:
         """Weighted terms of a batch."""
@@ -137,9 +137,8 @@ class SafetyTrainer(Trainer):
                 "rank, and that the objective's weights are not all zero"
             )
 
-    def _watch(self, loss: torch.Tensor, terms: Terms, rows: torch.Tensor) -> None:
-        values = {name: float(value) for name, value in zip(terms, torch.stack(list(terms.values())).tolist(), strict=True)}
-        total = float(loss.detach())
+    def _watch(self, values: dict[str, float], rows: torch.Tensor) -> None:
+        total = sum(values.values())
         if not math.isfinite(total) or self.progress.exploded(total):
             told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             raise TrainingError(

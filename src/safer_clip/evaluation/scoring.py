@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.evaluation.bootstrap import bootstrap_means, interval
-from safer_clip.evaluation.retrieval import CUTOFFS, Floats, QuadrupletEmbeddings, rank_targets, top_indices
+from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings, judge_queries
 from safer_clip.results import Direction, RetrievalScores
 
 Scores = dict[Direction, RetrievalScores]
@@ -49,12 +49,8 @@ def score_direction(queries: Floats, safe: Floats, unsafe: Floats | None, *, see
         unsafe: ``(m, d)`` further distractors, which make the pool a mixed one.
         seed: of the bootstrap over queries; the gallery stays as it is.
     """
-    gallery = safe if unsafe is None else np.concatenate([safe, unsafe])
-    ranks = rank_targets(queries, gallery, np.arange(len(queries)))
-    hits = {f"R@{k}": 100.0 * (ranks < k) for k in CUTOFFS}
-    if unsafe is not None:
-        hits["unsafe_rate"] = 100.0 * (top_indices(queries, gallery) >= len(safe))
-    values = np.stack(list(hits.values()), axis=1).astype(np.float64)
+    hits = judge_queries(queries, safe, unsafe)
+    values = np.stack(list(hits.values()), axis=1)
     means = bootstrap_means(values, seed)
     figures = dict(zip(hits, values.mean(axis=0).tolist(), strict=True))
     intervals = {name: interval(means[:, column]) for column, name in enumerate(hits)}

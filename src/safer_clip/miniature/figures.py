@@ -13,11 +13,10 @@ from safer_clip.miniature.rendering import render_image
 from safer_clip.miniature.scenes import STYLES, Scene, draw_scene
 from safer_clip.miniature.splits import draw_pairs
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.results import DIRECTIONS
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-DIRECTIONS = ("T->V", "V->T", "T*->V", "V*->T")
 
 
 def draw_plain_pool(size: int = 1000) -> list[tuple[Scene, str]]:

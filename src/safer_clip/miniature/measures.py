@@ -14,7 +14,8 @@ from safer_clip.evaluation.retrieval import (
     evaluate_plain,
     retrieve_mixed,
 )
-from safer_clip.evaluation.zero_shot import accuracy, average_prompts, classify
+from safer_clip.evaluation.suite import ClassificationSet, classify_set
+from safer_clip.evaluation.zero_shot import accuracy
 from safer_clip.miniature.rendering import render_image
 from safer_clip.miniature.splits import ScenePair, draw_pairs
 from safer_clip.miniature.zero_shot import ZeroShotSet, load_zero_shot
@@ -35,11 +36,9 @@ def embed_pairs(encoder: DualEncoder, pairs: Sequence[ScenePair]) -> QuadrupletE
 
 def measure_zero_shot(encoder: DualEncoder, zero_shot: ZeroShotSet) -> float:
     """Accuracy in percent on one set."""
-    prompts = [prompt for ensemble in zero_shot.prompts for prompt in ensemble]
-    owners = [label for label, ensemble in enumerate(zero_shot.prompts) for _ in ensemble]
-    classifier = average_prompts(encoder.encode_texts(prompts), owners)
-    images = encoder.encode_images([render_image(scene) for scene in zero_shot.scenes])
-    return accuracy(classify(images, classifier), zero_shot.labels)
+    images = [render_image(scene) for scene in zero_shot.scenes]
+    predicted = classify_set(encoder, ClassificationSet(zero_shot.name, images, zero_shot.labels, zero_shot.prompts))
+    return accuracy(predicted, zero_shot.labels)
 
 
 def measure_all_zero_shot(encoder: DualEncoder) -> dict[str, float]:
