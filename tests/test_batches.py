@@ -5,7 +5,7 @@ import torch
 from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows, split_reference, split_sides
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
-from safer_clip.miniature import load_encoder, load_split
+from safer_clip.miniature import load_split
 from safer_clip.pairing import Pairing
 
 ROWS = [5, 2, 9, 2]
@@ -15,11 +15,6 @@ SIDES = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
 @pytest.fixture(scope="module")
 def table():
     return load_split("mini_visu", "validation").select(range(12))
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return load_encoder()
 
 
 @pytest.fixture(scope="module")

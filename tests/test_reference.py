@@ -30,11 +30,6 @@ def table():
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    return load_encoder()
-
-
-@pytest.fixture(scope="module")
 def key(encoder, table):
     return ReferenceKey.of(encoder, table)
 

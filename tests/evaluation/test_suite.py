@@ -3,14 +3,9 @@ import pytest
 
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.suite import ClassificationSet, add_zero_shot, classify_set, score_model
-from safer_clip.miniature import load_encoder, load_zero_shot
+from safer_clip.miniature import load_zero_shot
 from safer_clip.miniature.measures import measure_zero_shot
 from safer_clip.miniature.rendering import render_image
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return load_encoder()
 
 
 @pytest.fixture(scope="module")

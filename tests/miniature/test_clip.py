@@ -6,16 +6,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from safer_clip.errors import ConfigError
-from safer_clip.miniature import load_encoder, load_model, load_processor, load_tokenizer, model_folder
+from safer_clip.miniature import load_model, load_processor, load_tokenizer, model_folder
 from safer_clip.miniature.figures import measure_plain_pool
 from safer_clip.miniature.measures import measure_zero_shot
 from safer_clip.miniature.zero_shot import load_zero_shot
 from safer_clip.models.dual_encoder import DualEncoder
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return load_encoder()
 
 
 def test_the_folder_is_small_and_ordinary():
