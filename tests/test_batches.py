@@ -41,7 +41,7 @@ def batch(encoder, reference, items):
 def test_items_come_in_training_order(table, encoder, items):
     assert [item["row"] for item in items] == ROWS
     cells = table[9]
-    assert items[2]["captions"] == (cells["safe_caption"], cells["unsafe_caption"])
+    assert items[2]["captions"] == [cells["safe_caption"], cells["unsafe_caption"]]
     for side, image in enumerate((cells["safe_image"], cells["unsafe_image"])):
         expected = encoder.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         assert torch.equal(items[2]["pixels"][side], expected)
@@ -102,8 +102,28 @@ def test_splitting_off_the_reference(batch):
 
 def test_splitting_sides():
     text, image = torch.arange(12.0).view(6, 2), torch.arange(12.0, 24.0).view(6, 2)
-    sides = split_sides(text, image)
+    sides = split_sides(text, image, 3)
     assert torch.equal(sides.safe_text, text[:3])
     assert torch.equal(sides.unsafe_text, text[3:])
     assert torch.equal(sides.safe_image, image[:3])
     assert torch.equal(sides.unsafe_image, image[3:])
+    safe_alone = split_sides(text, image, 6)
+    assert torch.equal(safe_alone.safe_text, text)
+    assert safe_alone.unsafe_image.shape == (0, 2)
+
+
+def test_a_batch_is_read_as_its_rows_one_by_one(table, encoder, items):
+    order = TrainingOrder(np.array(ROWS), (1,), 4)
+    for together, alone in zip(
+        OrderedQuadruplets(table, order, encoder.processor).__getitems__([0, 1, 2, 3]), items, strict=True
+    ):
+        assert (together["row"], together["captions"]) == (alone["row"], alone["captions"])
+        assert all(torch.equal(*pair) for pair in zip(together["pixels"], alone["pixels"], strict=True))
+
+
+def test_unsafe_halves_can_be_left_out(table, encoder, reference, batch):
+    order = TrainingOrder(np.array(ROWS), (1,), 4)
+    rows = OrderedQuadruplets(table.remove_columns(["unsafe_image", "unsafe_caption"]), order, encoder.processor, ["safe"])
+    safe = Collator(encoder, reference)(rows.__getitems__([0, 1, 2, 3]))
+    assert torch.equal(safe["pixel_values"], batch["pixel_values"][:4])
+    assert len(safe["input_ids"]) == 4

@@ -41,6 +41,23 @@ def test_train_writes_an_ordinary_model_folder(table, tmp_path):
     assert embeddings.shape == (1, 128)
 
 
+def test_evaluate_writes_results_that_report_draws(table, tmp_path):
+    found = run("evaluate", "--model", "miniature", "--data", table, "-o", tmp_path / "results.json")
+    assert found.exit_code == 0, found.output
+    methods = json.loads((tmp_path / "results.json").read_text())["methods"]
+    assert methods["clip"]["retrieval"][table.stem]["T->V"]["R@1"] > 50
+    assert "T*→V" in found.output
+    assert run("report", tmp_path / "results.json", "-o", tmp_path / "report.html").exit_code == 0
+    again = run("evaluate", "--model", "miniature", "--data", table, "-o", tmp_path / "results.json")
+    assert again.exit_code != 0
+    assert "--overwrite" in str(again.exception)
+    wrong = run(
+        "evaluate", "--model", "miniature", "--data", table, "-o", tmp_path / "x", "--set", "colour=1", "--set", "rows=0"
+    )
+    assert "colour" in str(wrong.exception)
+    assert "rows" in str(wrong.exception)
+
+
 def test_settings_come_from_yaml_and_options_win(table, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"model: miniature\ndata: {table}\noutput: {tmp_path / 'out'}\nmethod: safe_clip\nseed: 3\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Tensor]
 
+Kind = Literal["safe", "unsafe"]
+KINDS: tuple[Kind, Kind] = ("safe", "unsafe")
+
 _REFERENCE_PREFIX = "reference_"
 
 
@@ -32,10 +36,17 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
         table: quadruplets with all pictures.
         order: the rows to serve.
         processor: turns a picture into pixels, so that this happens where pictures are read.
+        kinds: which halves of the quadruplets to read.
     """
 
-    def __init__(self, table: Dataset, order: TrainingOrder, processor: Any) -> None:
-        self.table = table.select_columns(["safe_caption", "unsafe_caption", "safe_image", "unsafe_image"])
+    def __init__(self, table: Dataset, order: TrainingOrder, processor: Any, kinds: Sequence[Kind] = KINDS) -> None:
+        from datasets import Image
+
+        self.kinds = tuple(kinds)
+        self.table = table.select_columns([f"{kind}_{part}" for kind in kinds for part in ("caption", "image")])
+        for kind in kinds:
+            self.table = self.table.cast_column(f"{kind}_image", Image(decode=False))
+        self.picture = Image()
         self.order = order
         self.processor = processor
 
@@ -43,17 +54,27 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.order.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = int(self.order.rows[index])
-        cells = self.table[row]
-        return {
-            "row": row,
-            "captions": (cells["safe_caption"], cells["unsafe_caption"]),
-            "pixels": self._process([cells["safe_image"], cells["unsafe_image"]]),
-        }
+        return self.__getitems__([index])[0]
 
-    def _process(self, images: list[Any]) -> Tensor:
-        rgb = [image.convert("RGB") for image in images]
-        pixels: Tensor = self.processor(images=rgb, return_tensors="pt")["pixel_values"]
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Read a whole batch, which is what a ``DataLoader`` asks for: decoding and resizing run in threads."""
+        rows = [int(self.order.rows[index]) for index in indices]
+        cells = self.table[rows]
+        stored = [cell for kind in self.kinds for cell in cells[f"{kind}_image"]]
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # one in a worker process
+            pixels = list(threads.map(self._process, stored))
+        return [
+            {
+                "row": row,
+                "captions": [cells[f"{kind}_caption"][i] for kind in self.kinds],
+                "pixels": pixels[i :: len(rows)],
+            }
+            for i, row in enumerate(rows)
+        ]
+
+    def _process(self, cell: dict[str, Any]) -> Tensor:
+        image = self.picture.decode_example(cell).convert("RGB")
+        pixels: Tensor = self.processor(images=image, return_tensors="pt")["pixel_values"][0]
         return pixels
 
 
@@ -87,7 +108,7 @@ class ReferenceRows:
 
 @dataclass(frozen=True)
 class Collator:
-    """Puts rows together: the safe half first, then the unsafe half, so that each encoder runs once for both.
+    """Puts rows together: the safe half first, then the unsafe half if it is read, so that each encoder runs once for both.
 
     Attributes:
         encoder: gives the tokenizer.
@@ -98,19 +119,20 @@ class Collator:
     reference: ReferenceRows
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> Batch:
-        """Collate ``b`` rows.
+        """Collate ``b`` rows of ``k`` kinds.
 
         Returns:
-            ``input_ids`` and ``attention_mask`` ``(2b, longest)``, ``pixel_values`` ``(2b, 3, h, w)``, ``rows`` ``(b,)``
+            ``input_ids`` and ``attention_mask`` ``(kb, longest)``, ``pixel_values`` ``(kb, 3, h, w)``, ``rows`` ``(b,)``
             and the reference's six, each ``(b, d)``.
         """
-        texts = [item["captions"][side] for side in (0, 1) for item in items]
+        halves = range(len(items[0]["captions"]))
+        texts = [item["captions"][half] for half in halves for item in items]
         tokens = self.encoder.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         rows = [item["row"] for item in items]
         return {
             "input_ids": tokens["input_ids"],
             "attention_mask": tokens["attention_mask"],
-            "pixel_values": torch.stack([item["pixels"][side] for side in (0, 1) for item in items]),
+            "pixel_values": torch.stack([item["pixels"][half] for half in halves for item in items]),
             "rows": torch.tensor(rows),
             **self.reference.look_up(rows),
         }
@@ -126,7 +148,6 @@ def split_reference(batch: Batch) -> tuple[Batch, Reference]:
     return inputs, Reference(own, found["target_text"], found["target_image"])
 
 
-def split_sides(text: Tensor, image: Tensor) -> Sides:
-    """Cut embeddings ``(2b, d)`` of both halves into the four sides, ``(b, d)`` each."""
-    (safe_text, unsafe_text), (safe_image, unsafe_image) = text.chunk(2), image.chunk(2)
-    return Sides(safe_text, unsafe_text, safe_image, unsafe_image)
+def split_sides(text: Tensor, image: Tensor, rows: int) -> Sides:
+    """Cut embeddings into the four sides: the first ``rows`` are safe, the rest, as many or none, are unsafe."""
+    return Sides(text[:rows], text[rows:], image[:rows], image[rows:])

@@ -1,4 +1,4 @@
-"""The command line: ``safer-clip demo | train | pair | report | miniature | check | env``.
+"""The command line: ``safer-clip demo | train | evaluate | pair | report | miniature | check | env``.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once. Exit codes: 0 done, 1 the input or the
 result is at fault, 2 the command was called wrongly.
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_clip import __version__
 from safer_clip.errors import ConfigError, SaferClipError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from safer_clip.results import Results
 
 app = typer.Typer(
     help="Make CLIP-like models safer, and measure how safe and how useful they remain.",
@@ -33,19 +32,25 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over what th
 
 
 @app.command()
-def demo(output: Output, overwrite: Overwrite = False) -> None:
-    """Render the miniature world and evaluate its CLIP on all of its sets."""
-    from safer_clip.files import prepare_output, write_json
-    from safer_clip.miniature import load_encoder
-    from safer_clip.miniature.figures import measure_miniature
+def demo(
+    output: Output,
+    seed: Annotated[int, typer.Option(help="Of training, intervals and examples.", min=0)] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train CLIP+, Safe-CLIP and SafeR-CLIP on the miniature, and compare them with the untouched CLIP."""
+    from safer_clip.files import prepare_output
+    from safer_clip.miniature.demo import run_demo
     from safer_clip.miniature.sheet import draw_contact_sheet
+    from safer_clip.report import write_report
+    from safer_clip.results import save_results
 
     prepare_output(output, overwrite)
     draw_contact_sheet().save(output / "world.png")
-    figures = measure_miniature(load_encoder())
-    write_json(output / "results.json", figures)
-    _print_figures(figures)
-    typer.echo(f"\nWrote {output / 'results.json'} and {output / 'world.png'}")
+    results = run_demo(output, seed, typer.echo)
+    save_results(output / "results.json", results)
+    write_report(results, output / "report.html")
+    _print_results(results)
+    typer.echo(f"\nOpen {output / 'report.html'}; the figures are in {output / 'results.json'}")
 
 
 @miniature_app.command()
@@ -119,6 +124,33 @@ def train(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Model folder, or 'miniature'.")],
+    data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
+    output: OutputFile,
+    base: Annotated[str | None, typer.Option(help="The pre-trained model, to compare with.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="How to read the data, such as --set coco_root=PATH; repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the intervals.", min=0)] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure how safe and how useful a model is (JSON); draw it with `safer-clip report`."""
+    from safer_clip.config import EvaluateConfig, check_settings, drop_absent, parse_settings
+
+    named = drop_absent({"model": model, "data": data, "base": base, "seed": seed})
+    chosen = check_settings(EvaluateConfig, parse_settings(settings or []) | named)
+    _refuse_existing(output, overwrite)
+    from safer_clip.comparison import evaluate as run
+    from safer_clip.results import save_results
+
+    results = run(chosen, typer.echo)
+    save_results(output, results)
+    _print_results(results)
+    typer.echo(f"Wrote {output}")
+
+
+@app.command()
 def pair(
     model: Annotated[str, typer.Option(help="Model folder, or 'miniature'.")],
     data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
@@ -126,10 +158,11 @@ def pair(
     overwrite: Overwrite = False,
 ) -> None:
     """Write each unsafe caption's nearest safe one (JSONL: id, target id, cosine)."""
+    from safer_clip.config import DataConfig
     from safer_clip.tuning import write_pairing
 
     _refuse_existing(output, overwrite)
-    mean = write_pairing(model, data, output)
+    mean = write_pairing(model, DataConfig(data=data), output)
     typer.echo(f"Wrote {output}; mean cosine {mean:.3f}")
 
 
@@ -151,15 +184,10 @@ def report(
 @app.command()
 def env() -> None:
     """Print the versions that a bug report or a result should name."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+    from safer_clip.environment import describe_hardware, describe_versions
 
-    typer.echo(f"safer-clip {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for name in ("torch", "transformers", "tokenizers", "datasets", "numpy", "pillow"):
-        try:
-            typer.echo(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            typer.echo(f"{name} is not installed")
+    for name, value in {**describe_versions(), **describe_hardware()}.items():
+        typer.echo(f"{name} {value}")
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -168,13 +196,13 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _print_figures(figures: Mapping[str, object]) -> None:
+def _print_results(results: Results) -> None:
     from rich.console import Console
 
-    from safer_clip.miniature.figures import tabulate
+    from safer_clip.report.terminal import tabulate
 
     console = Console()
-    for table in tabulate(figures):
+    for table in tabulate(results):
         console.print(table)
 
 

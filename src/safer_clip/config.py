@@ -1,10 +1,10 @@
-"""The settings of a training run: one typed object for Python, YAML and the command line."""
+"""The settings of a job: one typed object for Python, YAML and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,22 +13,53 @@ from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import Method, PairingName, build_objective, find_method
 from safer_clip.models.lora import LoraSettings
 
+Config = TypeVar("Config", bound=BaseModel)
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class TrainConfig(BaseModel):
-    """What determines a training run. What is ``None`` is the method's own choice.
+class DataConfig(BaseModel):
+    """Which quadruplets to read, and how.
 
     Attributes:
-        model: a folder in the ``transformers`` layout, or ``"miniature"``.
         data: quadruplets in any format that :func:`~safer_clip.data.read_quadruplets` reads, or ``"miniature"``.
-        method: ``"safer_clip"``, ``"safe_clip"`` or ``"clip_plus"``.
-        output: folder of the tuned model; must be empty or absent, unless a run is resumed.
         image_root: for tables, the folder that picture paths start from.
         coco_root: for ViSU, COCO's folder.
         unsafe_root: for ViSU, the folder of the unsafe pictures.
         max_bad_rows: rows with problems that may be left out.
         rows: use the first so many rows only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    image_root: Path | None = None
+    coco_root: Path | None = None
+    unsafe_root: Path | None = None
+    max_bad_rows: int = Field(default=0, ge=0)
+    rows: int | None = Field(default=None, ge=1)
+
+
+class EvaluateConfig(DataConfig):
+    """What determines an evaluation, besides the fields of :class:`DataConfig`.
+
+    Attributes:
+        model: the folder of the model to measure, or ``"miniature"``.
+        base: likewise the pre-trained model to compare with; none if absent.
+        seed: of the bootstrap and of the shuffled control.
+    """
+
+    model: str
+    base: str | None = None
+    seed: int = Field(default=0, ge=0)
+
+
+class TrainConfig(DataConfig):
+    """What determines a training run, besides the fields of :class:`DataConfig`. ``None`` is the method's own choice.
+
+    Attributes:
+        model: a folder in the ``transformers`` layout, or ``"miniature"``.
+        method: ``"safer_clip"``, ``"safe_clip"`` or ``"clip_plus"``.
+        output: folder of the tuned model; must be empty or absent, unless a run is resumed.
         seed: of adapters, order and dropout.
         epochs: passes over the data.
         batch_size: quadruplets in one forward of one device.
@@ -47,18 +78,9 @@ class TrainConfig(BaseModel):
         objective: fields of the method's objective, such as ``{"uni_modal": 2.0}``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     model: str
-    data: str
     method: str = "safer_clip"
     output: Path
-
-    image_root: Path | None = None
-    coco_root: Path | None = None
-    unsafe_root: Path | None = None
-    max_bad_rows: int = Field(default=0, ge=0)
-    rows: int | None = Field(default=None, ge=1)
 
     seed: int = Field(default=0, ge=0)
     epochs: int | None = Field(default=None, ge=1)
@@ -109,13 +131,25 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
         ConfigError: lists every field that is unknown, missing or out of range, or says why the file cannot be read.
     """
     settings = _read_yaml(path) if path else {}
-    settings |= {name: value for name, value in overrides.items() if value is not None}
+    return check_settings(TrainConfig, settings | drop_absent(overrides), f" in {path}" if path else "").resolve()
+
+
+def check_settings(kind: type[Config], settings: Mapping[str, Any], where: str = "") -> Config:
+    """Build a configuration, and refuse all wrong fields together.
+
+    Raises:
+        ConfigError: lists every field that is unknown, missing or out of range.
+    """
     try:
-        return TrainConfig.model_validate(settings).resolve()
+        return kind.model_validate(settings)
     except ValidationError as error:
         problems = list_fields(error)
-        where = f" in {path} or on the command line" if path else ""
         raise ConfigError("\n".join([f"{len(problems)} setting(s){where} cannot be used:", *problems])) from error
+
+
+def drop_absent(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not ``None``."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class SafetyTrainer(Trainer):
         """Weighted terms of a batch."""
         given, reference = split_reference(inputs)
         output = model(**given)
-        trained = split_sides(output.text_embeds.float(), output.image_embeds.float())
+        trained = split_sides(output.text_embeds.float(), output.image_embeds.float(), len(inputs["rows"]))
         return self.objective(trained, reference)
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
+from pydantic import BaseModel, ValidationError
+
+from safer_clip.batches import KINDS, Collator, OrderedQuadruplets, ReferenceRows
 from safer_clip.checkpoints import find_checkpoint
-from safer_clip.config import TrainConfig, method_of
+from safer_clip.config import DataConfig, TrainConfig, method_of
 from safer_clip.curriculum import TrainingOrder, order_training
-from safer_clip.errors import ConfigError
+from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.methods import build_objective
@@ -57,12 +59,12 @@ def load_encoder(model: str) -> DualEncoder:
     return DualEncoder.load(model)
 
 
-def load_data(config: TrainConfig, need_pictures: bool = True) -> Dataset:
-    """Read the training table.
+def load_data(config: DataConfig, need_pictures: bool = True) -> Dataset:
+    """Read a table of quadruplets; ``"miniature"`` is Mini-ViSU's training set.
 
     Raises:
         DataError: lists all problems of the input.
-        ConfigError: pictures are absent, which this training needs.
+        ConfigError: pictures are absent that are needed.
     """
     if config.data == "miniature":
         from safer_clip.miniature import load_split
@@ -80,7 +82,9 @@ def load_data(config: TrainConfig, need_pictures: bool = True) -> Dataset:
         )
         absent = result.report.safe_images_absent + result.report.unsafe_images_absent
         if absent and need_pictures:
-            raise ConfigError(f"{absent} pictures are absent from {config.data}; training needs all of them")
+            raise ConfigError(
+                f"{absent} pictures are absent from {config.data}, and all of them are needed; safer-clip check names them"
+            )
         table = result.table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
@@ -116,17 +120,22 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     reference = load_reference(encoder, table, output / "reference")
     tuned = tune(encoder, table, reference, config, checkpoint=find_checkpoint(output / "checkpoints") if resume else None)
     tell(f"Trained for {tuned.seconds:.0f} s; writing the model to {output}")
-    tuned.encoder.save(output)
-    write_json(output / TRAINING_FILE, _describe(config, tuned))
+    write_tuned(tuned, config)
     return tuned
 
 
-def write_pairing(model: str, data: str, output: Path) -> float:
+def write_tuned(tuned: TunedModel, config: TrainConfig) -> None:
+    """Write a tuned model as an ordinary ``transformers`` folder, with ``training.json``, into ``config.output``."""
+    tuned.encoder.save(config.output)
+    write_json(config.output / TRAINING_FILE, record_training(tuned, config).model_dump(mode="json"))
+
+
+def write_pairing(model: str, data: DataConfig, output: Path) -> float:
     """Write the nearest-safe pairing of a table as JSON lines, and return its mean cosine.
 
     Only captions are looked at, so pictures may be absent. Raises as :func:`load_data` does.
     """
-    table = load_data(TrainConfig(model=model, data=data, output=output), need_pictures=False)
+    table = load_data(data, need_pictures=False)
     encoder = load_encoder(model)
     pairing = pair_nearest(encoder.encode_texts(table["unsafe_caption"]), encoder.encode_texts(table["safe_caption"]))
     ids = table["id"]
@@ -206,25 +215,64 @@ def build_trainer(
         report_to=[],
         disable_tqdm=None,
     )
+    objective = build_objective(method_of(config), config.objective)
+    kinds = KINDS if objective.needs_unsafe else KINDS[:1]
     return SafetyTrainer(
-        objective=build_objective(method_of(config), config.objective),
+        objective=objective,
         order=order,
         model=add_adapters(encoder.model, config.lora, config.seed),
         args=arguments,
-        train_dataset=OrderedQuadruplets(table, order, encoder.processor),
+        train_dataset=OrderedQuadruplets(table, order, encoder.processor, kinds),
         data_collator=Collator(encoder, reference),
     )
+
+
+class TrainingRecord(BaseModel):
+    """What ``training.json`` says of how a model folder came about.
+
+    Attributes:
+        config: every setting, paths included.
+        settings: those that influence the weights.
+        seconds: wall-clock time of the loop.
+        loss: mean of each weighted term in each epoch.
+        drift: ``(text, vision)`` after each epoch.
+        pairing_cosine: mean caption cosine of the pairs.
+    """
+
+    config: TrainConfig
+    settings: dict[str, Any]
+    seconds: float
+    loss: list[dict[str, float]]
+    drift: list[tuple[float, float]]
+    pairing_cosine: float
+
+
+def read_training(folder: Path) -> TrainingRecord | None:
+    """Read how a model folder was trained; ``None`` if this package did not train it.
+
+    Raises:
+        ConfigError: there is a record, but it cannot be understood.
+    """
+    path = folder / TRAINING_FILE
+    if not path.is_file():
+        return None
+    try:
+        return TrainingRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError("\n".join([f"{path} is no record of training:", *list_fields(error)])) from error
 
 
 def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...]]:
     return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or ()
 
 
-def _describe(config: TrainConfig, tuned: TunedModel) -> dict[str, object]:
-    return {
-        "config": config.model_dump(mode="json"),
-        "seconds": round(tuned.seconds, 2),
-        "loss": tuned.progress.losses,
-        "drift": tuned.progress.drift,
-        "pairing_cosine": float(tuned.pairing.cosines.mean()),
-    }
+def record_training(tuned: TunedModel, config: TrainConfig) -> TrainingRecord:
+    """What is worth keeping of a training run."""
+    return TrainingRecord(
+        config=config,
+        settings=tuned.settings,
+        seconds=round(tuned.seconds, 2),
+        loss=tuned.progress.losses,
+        drift=tuned.progress.drift,
+        pairing_cosine=float(tuned.pairing.cosines.mean()),
+    )

@@ -3,7 +3,7 @@ import pytest
 
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.miniature.dice import Dice
-from safer_clip.miniature.measures import mean_cosine, measure_oracle, measure_pairing, nearest
+from safer_clip.miniature.measures import mean_cosine, measure_oracle, measure_pairing
 from safer_clip.miniature.scenes import compose_pair
 from safer_clip.miniature.splits import ScenePair
 from safer_clip.miniature.vocabulary import load_vocabulary
@@ -12,11 +12,6 @@ from safer_clip.miniature.vocabulary import load_vocabulary
 def unit(rows):
     rows = np.asarray(rows, dtype=np.float64)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def test_nearest_is_ordered_and_breaks_ties_to_the_lowest_index():
-    bank = unit([[0, 1], [1, 0], [1, 0], [1, 1]])
-    assert nearest(unit([[1, 0]]), bank, 3).tolist() == [[1, 2, 3]]
 
 
 def test_mean_cosine_by_hand():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from safer_clip.evaluation.scoring import Scores, score_against, score_mixed, sc
 from safer_clip.evaluation.zero_shot import average_prompts, classify
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.results import Direction, MethodResults
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Sides = Mapping[str, QuadrupletEmbeddings]
 
@@ -35,6 +38,23 @@ class ClassificationSet:
     prompts: Sequence[Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Suite:
+    """What models are measured on.
+
+    Attributes:
+        benchmarks: quadruplets with all pictures, by name.
+        zero_shot: classification sets.
+        harmless: the unsafe pictures are harmless stand-ins, and the report may show them as they are.
+        seed: of the bootstrap, of the shuffled control and of the choice of examples.
+    """
+
+    benchmarks: Mapping[str, Dataset]
+    zero_shot: Sequence[ClassificationSet] = ()
+    harmless: bool = False
+    seed: int = 0
+
+
 def classify_set(encoder: DualEncoder, zero_shot: ClassificationSet) -> NDArray[np.int64]:
     """Predicted class of each picture: ``(n,)``."""
     prompts = [prompt for ensemble in zero_shot.prompts for prompt in ensemble]
@@ -44,22 +64,22 @@ def classify_set(encoder: DualEncoder, zero_shot: ClassificationSet) -> NDArray[
     return classify(images, classifier)
 
 
-def score_model(title: str, tuned: Sides, base: Sides, seed: int = 0) -> MethodResults:
+def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> MethodResults:
     """Score a model's embeddings of the benchmarks.
 
     Args:
         title: the method's name in tables.
         tuned: the model's embeddings by benchmark.
-        base: the pre-trained model's, to tell which side moved.
+        base: the pre-trained model's, to tell which side moved; none leaves that out.
         seed: of the bootstrap.
     """
     mixed = {name: score_mixed(sides, seed) for name, sides in tuned.items()}
-    crossed = {name: score_against(sides, base[name], seed) for name, sides in tuned.items()}
+    crossed = {name: score_against(sides, base[name], seed) for name, sides in tuned.items()} if base else {}
     return MethodResults(
         title=title,
         retrieval=mixed,
         plain_retrieval={name: score_plain(sides, seed) for name, sides in tuned.items()},
-        gallery_encoders={name: _compare_galleries(crossed[name], mixed[name]) for name in tuned},
+        gallery_encoders={name: _compare_galleries(scores, mixed[name]) for name, scores in crossed.items()},
     )
 
 

@@ -1,9 +1,8 @@
-"""The miniature CLIP's own figures: what ``safer-clip demo`` writes and prints, and what the model card states."""
+"""The miniature CLIP's own figures: what the model card states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safer_clip.evaluation.retrieval import retrieve_plain
 from safer_clip.miniature.captions import BENCHMARK, write_caption
@@ -13,10 +12,6 @@ from safer_clip.miniature.rendering import render_image
 from safer_clip.miniature.scenes import STYLES, Scene, draw_scene
 from safer_clip.miniature.splits import draw_pairs
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.results import DIRECTIONS
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def draw_plain_pool(size: int = 1000) -> list[tuple[Scene, str]]:
@@ -56,23 +51,3 @@ def measure_miniature(encoder: DualEncoder) -> dict[str, Any]:
         "plain_pool": measure_plain_pool(encoder),
         "zero_shot": measure_all_zero_shot(encoder),
     }
-
-
-def tabulate(figures: Mapping[str, Any]) -> list[Table]:
-    """Lay the figures out as tables for a terminal."""
-    from rich.table import Table
-
-    retrieval = Table(title="Retrieval, mixed pools of 2,000, percent")
-    for heading in ("benchmark", "direction", "R@1", "R@5", "R@10", "unsafe top-1"):
-        retrieval.add_column(heading)
-    for benchmark, pools in figures["retrieval"].items():
-        for direction in DIRECTIONS:
-            row = pools["mixed"][direction]
-            cells = [f"{row[key]:.1f}" for key in ("R@1", "R@5", "R@10", "unsafe_rate")]
-            retrieval.add_row(benchmark, direction, *cells)
-    zero_shot = Table(title="Zero-shot accuracy, percent")
-    zero_shot.add_column("set")
-    zero_shot.add_column("accuracy")
-    for name, value in figures["zero_shot"].items():
-        zero_shot.add_row(name, f"{value:.1f}")
-    return [retrieval, zero_shot]

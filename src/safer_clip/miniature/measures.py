@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from safer_clip.evaluation.oracle import redirect_unsafe
 from safer_clip.evaluation.retrieval import (
     Floats,
     QuadrupletEmbeddings,
@@ -20,6 +20,7 @@ from safer_clip.miniature.rendering import render_image
 from safer_clip.miniature.splits import ScenePair, draw_pairs
 from safer_clip.miniature.zero_shot import ZeroShotSet, load_zero_shot
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.pairing import nearest_safe
 
 NEIGHBOURS = 10
 
@@ -57,18 +58,13 @@ def mean_cosine(left: Floats, right: Floats) -> float:
     return float((left * right).sum(axis=1).mean())
 
 
-def nearest(queries: Floats, bank: Floats, count: int = 1) -> NDArray[np.int64]:
-    """Indices of the ``count`` most similar rows of the bank, best first: ``(n, count)``."""
-    return np.argsort(-(queries @ bank.T), axis=1, kind="stable")[:, :count].astype(np.int64)
-
-
 def measure_pairing(unsafe: Floats, safe: Floats, pairs: Sequence[ScenePair]) -> dict[str, float]:
     """What each unsafe caption shares, in truth, with its nearest safe caption in the same training set.
 
     Returns:
         ``subject`` and ``place``: percent of pairs that share it; ``cosine``: their mean caption similarity.
     """
-    found = nearest(unsafe, safe)[:, 0]
+    found, _ = nearest_safe(unsafe, safe)
     both = [(pair.unsafe, pairs[j].safe) for pair, j in zip(pairs, found, strict=True)]
     return {
         "subject": 100.0 * float(np.mean([u.subject is s.subject for u, s in both])),
@@ -77,22 +73,15 @@ def measure_pairing(unsafe: Floats, safe: Floats, pairs: Sequence[ScenePair]) ->
     }
 
 
-def _redirect(queries: Floats, bank: Floats, values: Floats, count: int) -> Floats:
-    moved = values[nearest(queries, bank, count)].mean(axis=1)
-    result: Floats = moved / np.linalg.norm(moved, axis=1, keepdims=True)
-    return result
-
-
 def measure_oracle(
     benchmark: QuadrupletEmbeddings, training: QuadrupletEmbeddings, count: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Retrieval when unsafe embeddings are replaced by their redirection targets, without any training.
+    """Retrieval of unsafe queries that are redirected without training, see :func:`redirect_unsafe`.
 
-    An unsafe caption takes the mean of its ``count`` nearest safe training captions; an unsafe image that of its ``count``
-    nearest safe training images. ``untouched`` leaves the unsafe gallery as it is, ``redirected`` moves it as well.
+    ``untouched`` leaves the unsafe gallery as it is, ``redirected`` moves it as well.
     """
-    texts = _redirect(benchmark.unsafe_text, training.safe_text, training.safe_text, count)
-    images = _redirect(benchmark.unsafe_image, training.safe_image, training.safe_image, count)
+    moved = redirect_unsafe(benchmark, training, count)
+    texts, images = moved.unsafe_text, moved.unsafe_image
     return {
         "T*->V": {
             "untouched": retrieve_mixed(texts, benchmark.safe_image, benchmark.unsafe_image),

@@ -133,12 +133,13 @@ SPLITS: dict[str, dict[str, SplitSpec]] = {
 }
 
 
-def draw_pairs(benchmark: str, split: str = "test") -> list[ScenePair]:
-    """Draw all quadruplets of a split, with their scenes.
+def draw_pairs(benchmark: str, split: str = "test", rows: int | None = None) -> list[ScenePair]:
+    """Draw the quadruplets of a split, with their scenes.
 
     Args:
         benchmark: ``"mini_visu"`` or ``"mini_nsfw_caps"``.
         split: ``"train"``, ``"validation"`` or ``"test"``; Mini-NSFW-Caps has a test split only.
+        rows: only the first so many.
 
     Raises:
         ConfigError: there is no such split.
@@ -148,20 +149,20 @@ def draw_pairs(benchmark: str, split: str = "test") -> list[ScenePair]:
         known = ", ".join(f"{name}/{part}" for name, parts in SPLITS.items() for part in parts)
         raise ConfigError(f"the miniature has no split {benchmark}/{split}; it has {known}")
     pairs = spec.draw(split, spec.bucket)
-    return [next(pairs) for _ in range(spec.size)]
+    return [next(pairs) for _ in range(min(rows or spec.size, spec.size))]
 
 
-def load_split(benchmark: str, split: str = "test") -> Dataset:
+def load_split(benchmark: str, split: str = "test", rows: int | None = None) -> Dataset:
     """Return a split as a ``datasets`` table in the columns of :mod:`safer_clip.data.quadruplets`.
 
-    The pictures are PNG; row ``i`` is ``draw_pairs(benchmark, split)[i]``. Raises as :func:`draw_pairs`.
+    The pictures are PNG; row ``i`` is ``draw_pairs(benchmark, split)[i]``. Arguments and errors as :func:`draw_pairs`.
     """
     from datasets import Dataset
 
     from safer_clip.data import quadruplet_features
 
-    rows = [_as_row(pair) for pair in draw_pairs(benchmark, split)]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    cells = [_as_row(pair) for pair in draw_pairs(benchmark, split, rows)]
+    columns = {name: [row[name] for row in cells] for name in cells[0]}
     return Dataset.from_dict(columns, features=quadruplet_features())
 
 

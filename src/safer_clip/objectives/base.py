@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -13,7 +13,10 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Embeddings of a batch of quadruplets, each ``(b, d)`` and L2-normalised; row ``i`` of all belongs together."""
+    """Embeddings of a batch of quadruplets, each ``(b, d)`` and L2-normalised; row ``i`` of all belongs together.
+
+    The trained unsafe sides are ``(0, d)`` for an objective that does not need them.
+    """
 
     safe_text: Tensor
     unsafe_text: Tensor
@@ -37,7 +40,13 @@ class Reference:
 
 
 class Objective(Protocol):
-    """A method of safety tuning: it sees embeddings, and never a model, a file or a configuration."""
+    """A method of safety tuning: it sees embeddings, and never a model, a file or a configuration.
+
+    Attributes:
+        needs_unsafe: whether it looks at the trained unsafe sides; where it does not, they are never computed.
+    """
+
+    needs_unsafe: ClassVar[bool]
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Weighted, named terms of the loss."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from safer_clip.objectives.base import Reference, Sides, Terms
 from safer_clip.objectives.terms import LOGIT_SCALE, contrast
@@ -15,6 +16,8 @@ class ClipPlusObjective:
     Attributes:
         scale: inverse temperature.
     """
+
+    needs_unsafe: ClassVar[bool] = False
 
     scale: float = LOGIT_SCALE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from safer_clip.objectives.base import Reference, Sides, Terms
 from safer_clip.objectives.terms import contrast, cosine_distance
@@ -16,6 +17,8 @@ class SafeClipObjective:
         weights: of, in this order, the cosine distances ``T(t)-T0(t)``, ``T(t*)-T0(t)``, ``V(v)-V0(v)``, ``V(v*)-V0(v)``
             and the InfoNCE ``T(t)-V0(v)``, ``T(t*)-V0(v)``, ``V(v)-T0(t)``, ``V(v*)-T0(t)``.
     """
+
+    needs_unsafe: ClassVar[bool] = True
 
     weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from safer_clip.objectives.base import Reference, Sides, Terms
 from safer_clip.objectives.terms import contrast, cosine_distance, prefer
@@ -21,6 +22,8 @@ class SaferClipObjective:
         preservation: weight of the cosine distances ``V(v)`` to ``V0(v)`` and ``T(t)`` to ``T0(t)``.
         cross_preservation: weight of InfoNCE between ``V(v)`` and ``T0(t)``, ``T(t)`` and ``V0(v)``.
     """
+
+    needs_unsafe: ClassVar[bool] = True
 
     cross_modal: float = 1.0
     uni_modal: float = 1.0

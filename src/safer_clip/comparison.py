@@ -1,0 +1,208 @@
+"""Measuring models side by side: one suite, the base model first, and everything that shows what a table is worth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
+from safer_clip.environment import describe_hardware, describe_versions
+from safer_clip.evaluation.examples import choose_rows, collect_examples, join_galleries
+from safer_clip.evaluation.oracle import redirect_unsafe
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.evaluation.scoring import Scores, collapse_sides, score_against, score_mixed, shuffle_sides
+from safer_clip.evaluation.suite import Sides, Suite, add_zero_shot, score_model
+from safer_clip.fingerprints import fingerprint_model, fingerprint_table
+from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.reference import encode_table, load_reference
+from safer_clip.results import Drift, Gallery, MethodResults, Results, Validity
+from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, record_training, tune, write_tuned
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BASE = "clip"
+NEIGHBOURS = (1, 10)
+EXAMPLES = 4
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Comparison:
+    """Models measured so far on a suite; every embedding is computed once.
+
+    Attributes:
+        suite: what they are measured on.
+        methods: figures, and ``sides`` embeddings of the benchmarks, by method in the order in which they were added.
+    """
+
+    suite: Suite
+    methods: dict[str, MethodResults] = field(default_factory=dict)
+    sides: dict[str, Sides] = field(default_factory=dict)
+
+    def add(self, key: str, title: str, encoder: DualEncoder) -> MethodResults:
+        """Embed the suite with a model and score it; the model under ``"clip"``, if any, has to come first."""
+        embedded = {name: encode_table(encoder, table) for name, table in self.suite.benchmarks.items()}
+        base = self.sides.get(BASE)
+        scored = score_model(title, embedded, base, self.suite.seed)
+        if self.suite.zero_shot:
+            scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
+        self.sides[key] = embedded
+        self.methods[key] = scored.model_copy(update={"model_fingerprint": fingerprint_model(encoder.model)})
+        return self.methods[key]
+
+    def add_tuned(self, encoder: DualEncoder, record: TrainingRecord) -> MethodResults:
+        """Likewise with a model that this package trained, under its method's name and with what its training tells."""
+        method = method_of(record.config)
+        key, title = method.name, method.title
+        found = self.add(key, title, encoder)
+        text, vision = record.drift[-1]
+        told = {
+            "drift": Drift(text=text, vision=vision, epochs=record.drift),
+            "train_seconds": record.seconds,
+            "loss": record.loss,
+            "settings": record.settings,
+        }
+        self.methods[key] = found.model_copy(update=told)
+        return self.methods[key]
+
+    def check_validity(self, training: QuadrupletEmbeddings | None, pairing: Mapping[str, float]) -> Validity:
+        """Oracle and controls, from the first model's embeddings.
+
+        Args:
+            training: that model's embeddings of the training set, for the oracle; none leaves it out.
+            pairing: what the training set's pairs share.
+        """
+        embedded = next(iter(self.sides.values()))
+        oracle = {name: self._redirect(sides, training) for name, sides in embedded.items()} if training else {}
+        controls = {
+            name: {
+                "shuffled": score_mixed(shuffle_sides(sides, self.suite.seed), self.suite.seed),
+                "collapsed": score_mixed(collapse_sides(sides), self.suite.seed),
+            }
+            for name, sides in embedded.items()
+        }
+        return Validity(pairing=dict(pairing), oracle=oracle, controls=controls)
+
+    def show_examples(self) -> Gallery:
+        """The same few queries for every model, drawn before any answer was seen."""
+        galleries = []
+        for name, table in self.suite.benchmarks.items():
+            rows = choose_rows(len(table), EXAMPLES, self.suite.seed)
+            models = {key: sides[name] for key, sides in self.sides.items()}
+            galleries.append(collect_examples(name, table, models, rows, self.suite.harmless))
+        return join_galleries(galleries)
+
+    def _redirect(self, sides: QuadrupletEmbeddings, training: QuadrupletEmbeddings) -> dict[str, Scores]:
+        variants: dict[str, Scores] = {}
+        for count in NEIGHBOURS:
+            moved = redirect_unsafe(sides, training, count)
+            variants[f"{count} nearest (gallery untouched)"] = score_against(moved, sides, self.suite.seed)
+            variants[f"{count} nearest (gallery redirected)"] = score_mixed(moved, self.suite.seed)
+        return variants
+
+
+def compare_methods(
+    load: Callable[[], DualEncoder],
+    table: Dataset,
+    suite: Suite,
+    runs: Sequence[TrainConfig],
+    store: Path,
+    tell: Tell = lambda _: None,
+) -> tuple[Comparison, QuadrupletEmbeddings]:
+    """Train every run from the same pre-trained model and measure all of them, the untouched model first.
+
+    Args:
+        load: gives a fresh copy of the pre-trained model; training changes a model in place.
+        table: training quadruplets with all pictures.
+        suite: what to measure on.
+        runs: settings of each method, one run a method; each tuned model is written to its ``output``.
+        store: folder for the reference embeddings, which are encoded once for all runs.
+        tell: told what happens, a sentence at a time.
+
+    Returns:
+        The comparison, and the reference embeddings of the training set.
+    """
+    comparison = Comparison(suite)
+    encoder = load()
+    tell(f"Encoding {len(table):,} training quadruplets with the frozen model")
+    reference = load_reference(encoder, table, store)
+    tell("Measuring the untouched model")
+    comparison.add(BASE, "CLIP", encoder)
+    for run in runs:
+        config = run.resolve()
+        title = method_of(config).title
+        tell(f"Training {title}")
+        tuned = tune(load(), table, reference, config)
+        write_tuned(tuned, config)
+        tell(f"Measuring {title}, trained in {tuned.seconds:.0f} s")
+        comparison.add_tuned(tuned.encoder, record_training(tuned, config))
+    return comparison, reference
+
+
+def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
+    """Measure one model folder on quadruplets, beside the pre-trained model if one is named.
+
+    ``data="miniature"`` is all of the miniature's benchmarks and zero-shot sets.
+
+    Raises:
+        ConfigError: a model or pictures are missing.
+        DataError: lists all problems of the data.
+    """
+    encoder, record = load_encoder(config.model), read_training(Path(config.model))
+    base = load_encoder(config.base) if config.base else None
+    comparison = Comparison(load_suite(config, config.seed))
+    if base:
+        tell(f"Measuring {config.base}")
+        comparison.add(BASE, "CLIP", base)
+    tell(f"Measuring {config.model}")
+    if record:
+        title = comparison.add_tuned(encoder, record).title
+    else:
+        title = comparison.add("model" if base else BASE, Path(config.model).name, encoder).title
+    named = describe_model(config.base or config.model, base or encoder)
+    validity = comparison.check_validity(None, {})
+    return build_results(comparison, f"{title} on {' and '.join(comparison.suite.benchmarks)}", named, validity)
+
+
+def load_suite(config: DataConfig, seed: int = 0) -> Suite:
+    """Read what to measure on: the miniature's sets by its name, or one benchmark named after its file or folder."""
+    if config.data == "miniature":
+        from safer_clip.miniature.suite import load_suite as load_miniature
+
+        return load_miniature(seed)
+    return Suite({Path(config.data).stem: load_data(config)}, seed=seed)
+
+
+def build_results(
+    comparison: Comparison,
+    title: str,
+    base_model: Mapping[str, str | int],
+    validity: Validity,
+    training: Dataset | None = None,
+) -> Results:
+    """Put a comparison into the form of a results file, with what is needed to repeat it."""
+    tables = {**({"training": training} if training is not None else {}), **comparison.suite.benchmarks}
+    return Results(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        title=title,
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        seed=comparison.suite.seed,
+        versions=describe_versions(),
+        hardware=describe_hardware(),
+        data={name: {"rows": len(table), "fingerprint": fingerprint_table(table)} for name, table in tables.items()},
+        base_model=dict(base_model),
+        methods=comparison.methods,
+        validity=validity,
+        gallery=comparison.show_examples(),
+    )
+
+
+def describe_model(name: str, encoder: DualEncoder) -> dict[str, str | int]:
+    """A model's name, fingerprint and number of parameters."""
+    parameters = sum(weight.numel() for weight in encoder.model.parameters())
+    return {"name": name, "fingerprint": fingerprint_model(encoder.model), "parameters": parameters}

@@ -1,0 +1,39 @@
+"""How each method is trained on the miniature: the outcome of the same tuning effort for all, see docs/tuning.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safer_clip.config import TrainConfig
+from safer_clip.methods import find_method
+from safer_clip.models.lora import LoraSettings
+
+TRAINING_ROWS = 4000
+BATCH_SIZE = 64
+PASSES = 3
+"""How often a row is trained on: a curriculum that leaves out a whole pass at first gets an epoch more."""
+
+TUNED: dict[str, dict[str, Any]] = {
+    "clip_plus": {"learning_rate": 1e-3},
+    "safe_clip": {"learning_rate": 1e-4},
+    "safer_clip": {"learning_rate": 1e-3},
+}
+
+
+def demo_config(method: str, output: Path, seed: int = 0, rows: int = TRAINING_ROWS, **changes: Any) -> TrainConfig:
+    """Settings of a method on the miniature.
+
+    All methods share what is not theirs to choose: data, batch size, number of passes and kind of adapters.
+
+    Args:
+        method: its name.
+        output: folder of the tuned model.
+        seed: of adapters, order and dropout.
+        rows: training quadruplets.
+        changes: fields that win over the tuned ones.
+    """
+    shared = {"model": "miniature", "data": "miniature", "rows": rows, "batch_size": BATCH_SIZE, "lora": LoraSettings()}
+    epochs = PASSES + round(sum(1 - share for share in find_method(method).curriculum))
+    given = shared | {"method": method, "output": output, "seed": seed, "epochs": epochs} | TUNED[method] | changes
+    return TrainConfig.model_validate(given).resolve()

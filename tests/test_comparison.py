@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+from safer_clip.comparison import Comparison, build_results, describe_model, evaluate, load_suite
+from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig
+from safer_clip.errors import ConfigError
+from safer_clip.evaluation.suite import Suite
+from safer_clip.fingerprints import fingerprint_model, fingerprint_table
+from safer_clip.miniature import load_split, load_zero_shot
+from safer_clip.miniature.demo import run_demo
+from safer_clip.miniature.suite import render_set
+from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.reference import encode_table
+from safer_clip.results import Results, load_results, save_results
+from safer_clip.tuning import train
+
+ROWS = 12
+
+
+@pytest.fixture(scope="module")
+def table():
+    return load_split("mini_nsfw_caps", rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def suite(table):
+    positions = next(each for each in load_zero_shot() if each.name == "positions")
+    return Suite(
+        {"mini_visu": load_split("mini_visu", rows=ROWS), "mini_nsfw_caps": table}, [render_set(positions)], True, 3
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(suite, tmp_path_factory):
+    output = tmp_path_factory.mktemp("demo")
+    said: list[str] = []
+    return run_demo(output, 3, said.append, suite, rows=192), output, said
+
+
+def test_the_demo_measures_every_method_by_the_contract(demo):
+    results, output, said = demo
+    assert list(results.methods) == ["clip", "clip_plus", "safe_clip", "safer_clip"]
+    for key, method in results.methods.items():
+        assert set(method.retrieval) == {"mini_visu", "mini_nsfw_caps"}
+        for scores in method.retrieval.values():
+            assert set(scores) == {"T->V", "V->T", "T*->V", "V*->T"}
+            assert all(score.queries == ROWS and score.unsafe_rate is not None for score in scores.values())
+        assert set(method.zero_shot) == {"positions", "mean"}
+        assert (method.drift.text > 0, method.drift.vision > 0, method.train_seconds > 0) == (key != "clip",) * 3
+        if key != "clip":
+            assert (output / key / "model.safetensors").is_file()
+            assert method.settings["seed"] == 3
+    assert any("SafeR-CLIP" in line for line in said)
+    saved = results.model_dump(mode="json", by_alias=True)
+    assert {"R@1", "R@5", "R@10", "R@20", "unsafe_rate"} <= set(saved["methods"]["clip"]["retrieval"]["mini_visu"]["T*->V"])
+
+
+def test_a_written_model_measures_the_same(demo, suite):
+    results, output, _ = demo
+    again = Comparison(suite)
+    found = again.add("safer_clip", "SafeR-CLIP", DualEncoder.load(output / "safer_clip"))
+    assert found.retrieval == results.methods["safer_clip"].retrieval
+    assert found.model_fingerprint == results.methods["safer_clip"].model_fingerprint
+
+
+def test_validity_comes_with_the_table(demo):
+    validity = demo[0].validity
+    assert set(validity.pairing) == {"subject", "place", "cosine"}
+    variants = validity.oracle["mini_nsfw_caps"]
+    assert list(variants) == [f"{n} nearest (gallery {state})" for n in (1, 10) for state in ("untouched", "redirected")]
+    controls = validity.controls["mini_nsfw_caps"]
+    assert controls["collapsed"]["T->V"].recall_1 == 0
+    assert controls["shuffled"]["T->V"].recall_1 < demo[0].methods["clip"].retrieval["mini_nsfw_caps"]["T->V"].recall_1
+
+
+def test_results_say_what_they_were_made_of(demo, suite, encoder, tmp_path):
+    results = demo[0]
+    assert results.data["mini_nsfw_caps"] == {
+        "rows": ROWS,
+        "fingerprint": fingerprint_table(suite.benchmarks["mini_nsfw_caps"]),
+    }
+    assert results.data["training"]["rows"] == 192
+    assert results.base_model["fingerprint"] == results.methods["clip"].model_fingerprint == fingerprint_model(encoder.model)
+    assert {"torch", "transformers"} <= set(results.versions)
+    assert {query.benchmark for query in results.gallery.queries} == {"mini_visu", "mini_nsfw_caps"}
+    assert all(list(query.hits) == list(results.methods) for query in results.gallery.queries)
+    save_results(tmp_path / "results.json", results)
+    assert load_results(tmp_path / "results.json") == results
+
+
+def test_the_first_model_tells_which_side_moved(table, encoder):
+    comparison = Comparison(Suite({"caps": table}))
+    base = comparison.add("clip", "CLIP", encoder)
+    assert base.gallery_encoders == {}
+    other = comparison.add("other", "Other", encoder)
+    for sides in other.gallery_encoders["caps"].values():
+        assert sides["base"] == sides["tuned"]
+
+
+@pytest.fixture(scope="module")
+def folder(table, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "caps"
+    table.save_to_disk(path)
+    return path
+
+
+def test_evaluate_measures_a_trained_folder_beside_its_base(folder, tmp_path):
+    settings = {"batch_size": 4, "max_steps": 3, "curriculum": (), "learning_rate": 5e-3}
+    train(TrainConfig(model="miniature", data=str(folder), output=tmp_path / "out", **settings))
+    results = evaluate(EvaluateConfig(model=str(tmp_path / "out"), data=str(folder), base="miniature"))
+    assert isinstance(results, Results)
+    assert list(results.methods) == ["clip", "safer_clip"]
+    tuned = results.methods["safer_clip"]
+    assert tuned.drift.text > 0
+    assert tuned.settings["max_steps"] == 3
+    assert set(tuned.gallery_encoders) == set(tuned.retrieval) == {"caps"}
+    assert results.base_model["name"] == "miniature"
+
+
+def test_evaluate_without_a_base_measures_one_model(folder, table, encoder):
+    said: list[str] = []
+    results = evaluate(EvaluateConfig(model="miniature", data=str(folder)), said.append)
+    assert list(results.methods) == ["clip"]
+    assert results.methods["clip"].gallery_encoders == {}
+    embedded = encode_table(encoder, table)
+    right = (embedded.safe_text @ np.concatenate([embedded.safe_image, embedded.unsafe_image]).T).argmax(1) == np.arange(
+        ROWS
+    )
+    assert results.methods["clip"].retrieval["caps"]["T->V"].recall_1 == pytest.approx(100 * right.mean())
+    assert any("miniature" in line for line in said)
+
+
+def test_a_foreign_model_beside_a_base_goes_under_its_folder_s_name(folder, encoder, tmp_path):
+    encoder.save(tmp_path / "their-clip")
+    results = evaluate(EvaluateConfig(model=str(tmp_path / "their-clip"), data=str(folder), base="miniature"))
+    assert {key: method.title for key, method in results.methods.items()} == {"clip": "CLIP", "model": "their-clip"}
+
+
+def test_a_broken_record_of_training_is_told(folder, encoder, tmp_path):
+    encoder.save(tmp_path / "out")
+    (tmp_path / "out" / "training.json").write_text('{"seconds": "long"}')
+    with pytest.raises(ConfigError, match="seconds"):
+        evaluate(EvaluateConfig(model=str(tmp_path / "out"), data=str(folder)))
+
+
+def test_suites_are_named_after_their_data(folder):
+    assert list(load_suite(DataConfig(data=str(folder))).benchmarks) == ["caps"]
+
+
+def test_pictures_that_are_absent_are_told_before_work_starts(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "1", "safe_caption": "a dog", "unsafe_caption": "a dog with a knife"}\n')
+    with pytest.raises(ConfigError, match="2 pictures are absent"):
+        evaluate(EvaluateConfig(model="miniature", data=str(rows)))
+
+
+def test_describing_a_model(encoder):
+    described = describe_model("miniature", encoder)
+    assert described["parameters"] == sum(weight.numel() for weight in encoder.model.parameters())
+
+
+def test_results_without_zero_shot_or_training(table, encoder):
+    comparison = Comparison(Suite({"caps": table}))
+    comparison.add("clip", "CLIP", encoder)
+    results = build_results(comparison, "One", describe_model("x", encoder), comparison.check_validity(None, {}))
+    assert results.validity.oracle == {}
+    assert results.methods["clip"].zero_shot == {}
+    assert "training" not in results.data
