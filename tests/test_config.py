@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,10 @@ def test_a_description_holds_what_matters_and_no_path():
     assert here.describe() == there.describe()
     assert {"seed", "method", "learning_rate", "lora", "objective", "rows"} <= here.describe().keys()
     assert here.describe() != TrainConfig(**BASIC, seed=1).resolve().describe()
+
+
+def test_a_few_adapter_settings_keep_the_method_s_others():
+    chosen = load_config(None, BASIC | {"method": "safe_clip", "lora": {"rank": 8}})
+    assert chosen.lora == replace(METHODS["safe_clip"].lora, rank=8)
+    with pytest.raises(ConfigError, match="no method"):
+        load_config(None, BASIC | {"method": "unknown", "lora": {"rank": 8}})

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -81,11 +82,18 @@ def test_it_is_encoded_once(encoder, table, root, monkeypatch):
         load_reference(encoder, table.select(range(23)), root)
 
 
-def test_progress_counts_every_item(encoder, table, tmp_path):
+def test_progress_counts_every_item_once(encoder, table, tmp_path, monkeypatch):
     counted: list[int] = []
-    load_reference(encoder, table, tmp_path, counted.append)
+
+    @contextmanager
+    def watch(label, total):
+        assert total == 4 * 24
+        yield counted.append
+
+    monkeypatch.setattr("safer_clip.reference.show_progress", watch)
+    load_reference(encoder, table, tmp_path)
     assert sum(counted) == 4 * 24
-    load_reference(encoder, table, tmp_path, counted.append)
+    load_reference(encoder, table, tmp_path)
     assert sum(counted) == 4 * 24
 
 
@@ -164,11 +172,12 @@ def test_a_failure_on_the_way_leaves_nothing(encoder, table, tmp_path, monkeypat
 def test_a_store_made_meanwhile_is_used(encoder, table, root, key, tmp_path, monkeypatch):
     target = tmp_path / "other"
 
-    def finish_elsewhere(_):
+    def finish_elsewhere(*_):
         if not (target / key.name).exists():
             (root / key.name).rename(target / key.name)
 
-    load_reference(encoder, table, target, finish_elsewhere)
+    monkeypatch.setattr("safer_clip.progress.tqdm.update", finish_elsewhere)
+    load_reference(encoder, table, target)
     assert [path.name for path in target.iterdir()] == [key.name]
 
 

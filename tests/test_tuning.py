@@ -185,6 +185,13 @@ train(TrainConfig.model_validate_json(sys.argv[2]))
 """
 
 
+def test_a_run_is_not_resumed_with_other_settings(configure):
+    train(configure(max_steps=2))
+    with pytest.raises(ConfigError, match=r"learning_rate: 0\.001 then, 0\.5 now"):
+        train(configure(max_steps=2, learning_rate=0.5), resume=True)
+    train(configure(max_steps=2, save_every=1), resume=True)  # how often to save does not influence the weights
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["stepping", "saving"])
 def test_a_killed_process_is_resumed_with_the_same_bits(configure, when):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from safer_clip.errors import ConfigError, list_fields
-from safer_clip.methods import Method, PairingName, build_objective, find_method
+from safer_clip.methods import METHODS, Method, PairingName, build_objective, find_method
 from safer_clip.models.lora import LoraSettings
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -99,6 +100,15 @@ class TrainConfig(DataConfig):
     curriculum: tuple[Share, ...] | None = None
     lora: LoraSettings | None = None
     objective: dict[str, float | tuple[float, ...]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_lora(cls, given: Any) -> Any:
+        """Put the method's own adapters under the few fields that are given of them."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("lora"), Mapping):
+            return given
+        method = METHODS.get(given.get("method", cls.model_fields["method"].default))
+        return {**given, "lora": {**asdict(method.lora), **given["lora"]}} if method else given
 
     def resolve(self) -> TrainConfig:
         """Fill in the method's own choices, and check what only the method can know.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safer_clip.errors import ConfigError, SaferClipError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
+from safer_clip.progress import show_progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,16 +62,13 @@ def encode_table(encoder: DualEncoder, table: Dataset, batch_size: int = 256) ->
     return QuadrupletEmbeddings(**{side: np.concatenate(rows) for side, rows in parts.items()})
 
 
-def load_reference(
-    encoder: DualEncoder, table: Dataset, root: Path, progress: Progress | None = None
-) -> QuadrupletEmbeddings:
+def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> QuadrupletEmbeddings:
     """Return the memory-mapped embeddings of the table under the frozen model, encoding them if there are none yet.
 
     Args:
         encoder: the pre-trained model, before it gets adapters.
         table: quadruplets with all four sides.
         root: folder of the stores.
-        progress: called with the number of items encoded since the last call.
 
     Raises:
         ReferenceStoreError: the store of this key is damaged.
@@ -80,7 +78,8 @@ def load_reference(
     key = ReferenceKey.of(encoder, table)
     folder = root / key.name
     if not folder.exists():
-        _write_store(encoder, table, key, folder, progress or (lambda _: None))
+        with show_progress("Encoding", len(SIDES) * len(table)) as advance:
+            _write_store(encoder, table, key, folder, advance)
     return open_store(folder, key, len(table))
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 TRAINING_FILE = "training.json"
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,14 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
         resume: go on from the last whole checkpoint of ``config.output``.
 
     Raises:
-        ConfigError: the output is in use, or settings and data do not fit.
+        ConfigError: the output is in use, settings and data do not fit, or a run is resumed with other settings.
         DataError: lists all problems of the data.
         TrainingError: an adapter gets no gradient, or the loss is not finite or explodes.
     """
     tell = progress or (lambda _: None)
     config = config.resolve()
     output = prepare_output(config.output, overwrite=resume)
+    _settle_run(config, resume)
     table = load_data(config)
     encoder = load_encoder(config.model)
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
@@ -122,6 +124,19 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     tell(f"Trained for {tuned.seconds:.0f} s; writing the model to {output}")
     write_tuned(tuned, config)
     return tuned
+
+
+def _settle_run(config: TrainConfig, resume: bool) -> None:
+    """Keep a run's settings from its first moment, and refuse to go on with other ones."""
+    path = config.output / RUN_FILE
+    wanted = config.model_dump(mode="json", exclude={"output", "save_every", "workers"})
+    if resume and path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in wanted | earlier if wanted.get(name) != earlier.get(name))
+        if changed:
+            told = [f"  {name}: {earlier.get(name)} then, {wanted.get(name)} now" for name in changed]
+            raise ConfigError("\n".join([f"{config.output} cannot be resumed with other settings:", *told]))
+    write_json(path, wanted)
 
 
 def write_tuned(tuned: TunedModel, config: TrainConfig) -> None:

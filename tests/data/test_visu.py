@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from safer_clip.data import Kind, ReadOptions, read_visu
+from safer_clip.data import Kind, ReadOptions, read_quadruplets, read_visu
 from safer_clip.errors import DataError
 
 Row = dict[str, object]
@@ -54,6 +54,15 @@ def test_with_images(tmp_path: Path, visu: list[Row], roots: dict[str, Any], lay
     assert all(table[i][name].size == (8, 8) for i in range(3) for name in ("safe_image", "unsafe_image"))
     assert (result.report.safe_images_absent, result.report.unsafe_images_absent) == (0, 0)
     assert result.report.warnings == ()
+
+
+def test_a_copy_that_is_complete_in_itself_needs_no_roots(tmp_path: Path, visu: list[Row], write: Write) -> None:
+    (tmp_path / "coco").rename(tmp_path / "visu")
+    (tmp_path / "unsafe" / "x").rename(tmp_path / "visu" / "x")
+    write(tmp_path / "visu" / "visu_train.json", keyed(visu))
+    result = read_quadruplets(tmp_path / "visu")
+    assert (result.report.safe_images_absent, result.report.unsafe_images_absent) == (0, 0)
+    assert result.table[1]["unsafe_image"].size == (8, 8)
 
 
 def test_without_roots(tmp_path: Path, visu: list[Row], write: Write) -> None:

@@ -9,7 +9,7 @@ from safer_clip.data.problems import Kind, ProblemLog
 from safer_clip.data.quadruplets import ReadResult
 from safer_clip.data.reading import ColumnMap, ReadOptions
 from safer_clip.data.tables import read_raw_table, read_saved
-from safer_clip.data.visu import is_visu, read_raw_visu
+from safer_clip.data.visu import find_roots, is_visu, read_raw_visu
 from safer_clip.errors import ConfigError
 
 
@@ -32,8 +32,8 @@ def read_quadruplets(
         path: the file or folder.
         image_root: for tables, the folder that image paths start from.
         columns: for tables, the source's column names.
-        coco_root: for ViSU, COCO's folder.
-        unsafe_root: for ViSU, the folder of the unsafe images.
+        coco_root: for ViSU, COCO's folder; by default the JSON's own, if it holds one of COCO's.
+        unsafe_root: for ViSU, the folder of the unsafe images; by default the JSON's own, if it holds any of them.
         options: how strictly to read.
 
     Raises:
@@ -50,7 +50,8 @@ def read_quadruplets(
     raw = load_rows(file, log)
     if columns is None and is_visu(raw):
         _refuse({"image_root": image_root}, "ViSU; use coco_root and unsafe_root")
-        return read_raw_visu(raw, coco_root, unsafe_root, options, log)
+        beside_coco, beside_unsafe = find_roots(raw, file.parent)
+        return read_raw_visu(raw, coco_root or beside_coco, unsafe_root or beside_unsafe, options, log)
     _refuse(visu_only, "a table; use image_root")
     return read_raw_table(raw, image_root or file.parent, columns, options, log)
 

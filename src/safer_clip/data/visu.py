@@ -59,6 +59,19 @@ def is_visu(raw: RawTable) -> bool:
     return {"safe", "nsfw"} <= found and not {"safe_caption", "unsafe_caption"} & found
 
 
+def find_roots(raw: RawTable, folder: Path) -> tuple[Path | None, Path | None]:
+    """The folders of a copy of ViSU that is complete in itself: what lies beside its JSON.
+
+    Returns:
+        ``(coco_root, unsafe_root)``: ``folder`` where it holds a COCO folder, and where it holds an unsafe image of a row;
+        ``None`` where not.
+    """
+    coco = folder if any((folder / name).is_dir() for name in COCO_FOLDERS) else None
+    named = (row.values.get("nsfw_im_path") for row in raw.rows)
+    unsafe = folder if any(isinstance(path, str) and path and (folder / path).is_file() for path in named) else None
+    return coco, unsafe
+
+
 def read_raw_visu(
     raw: RawTable,
     coco_root: Path | str | None,
