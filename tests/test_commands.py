@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from typer.testing import CliRunner
 
 from safer_clip.cli import app
-from safer_clip.miniature import draw_pairs
+from safer_clip.miniature import draw_pairs, load_tokenizer
 from safer_clip.miniature.rendering import render_image
 from safer_clip.models.dual_encoder import DualEncoder
 
@@ -83,6 +85,45 @@ def test_pair_names_a_target_for_every_row(table, tmp_path):
     assert [row["id"] for row in rows] == [str(index) for index in range(24)]
     assert all(0 <= int(row["target_id"]) < 24 and -1 <= row["cosine"] <= 1.0001 for row in rows)
     assert run("pair", "--model", "miniature", "--data", table, "-o", tmp_path / "pairs.jsonl").exit_code != 0
+
+
+@pytest.fixture
+def visu(tmp_path):
+    """Four quadruplets in Safe-CLIP's layout, with pictures of the size of photos beside the JSON."""
+    folder = tmp_path / "visu"
+    rows = {}
+    for index, pair in enumerate(draw_pairs("mini_visu", "validation", 4)):
+        safe, unsafe = folder / "train2017" / f"{index + 100:012d}.jpg", folder / "nsfw" / f"{index}.jpg"
+        for path, scene in ((safe, pair.safe), (unsafe, pair.unsafe)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            render_image(scene).resize((640, 480)).save(path)
+        captions = {"safe": pair.safe_caption, "nsfw": pair.unsafe_caption, "tag": "violance"}
+        rows[str(index)] = captions | {"coco_id": index + 100, "nsfw_im_path": f"nsfw/{index}.jpg"}
+    (folder / "visu_train.json").write_text(json.dumps({"info": {}, "data": rows}))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_full_size_model_trains_and_is_measured_on_visu(visu, tmp_path):
+    """A ViT-B/32 with random weights in the ordinary layout, by the same two commands."""
+    tokenizer = load_tokenizer()
+    config = CLIPConfig()
+    config.text_config.eos_token_id = tokenizer.eos_token_id
+    torch.manual_seed(0)
+    DualEncoder(CLIPModel(config), tokenizer, CLIPImageProcessorPil()).save(tmp_path / "vit-b-32")
+    settings = ["--set", "batch_size=2", "--set", "curriculum=[]", "--max-steps", 2]
+    trained = run("train", "--model", tmp_path / "vit-b-32", "--data", visu, "-o", tmp_path / "safer", *settings)
+    assert trained.exit_code == 0, trained.output
+    measured = run(
+        *("evaluate", "--model", tmp_path / "safer", "--data", visu, "-o", tmp_path / "results.json"),
+        *("--base", tmp_path / "vit-b-32"),
+    )
+    assert measured.exit_code == 0, measured.output
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["base_model"]["parameters"] > 150e6
+    assert results["methods"]["safer_clip"]["drift"]["vision"] > 0
+    assert results["methods"]["safer_clip"]["retrieval"]["visu"]["V*->T"]["queries"] == 4
+    assert results["methods"]["clip"]["model_fingerprint"] != results["methods"]["safer_clip"]["model_fingerprint"]
 
 
 def test_report_draws_a_page_from_a_results_file(tmp_path):
