@@ -10,7 +10,7 @@ from safer_clip.methods import find_method
 from safer_clip.models.lora import LoraSettings
 
 TRAINING_ROWS = 4000
-BATCH_SIZE = 64
+BATCH_SIZE = 32
 PASSES = 3
 """How often a row is trained on: a curriculum that leaves out a whole pass at first gets an epoch more."""
 
