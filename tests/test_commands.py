@@ -8,6 +8,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from typer.testing import CliRunner
 
 from safer_clip.cli import app
+from safer_clip.methods import METHODS
 from safer_clip.miniature import draw_pairs, load_tokenizer
 from safer_clip.miniature.rendering import render_image
 from safer_clip.models.dual_encoder import DualEncoder
@@ -63,12 +64,17 @@ def test_evaluate_writes_results_that_report_draws(table, tmp_path):
 def test_settings_come_from_yaml_and_options_win(table, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"model: miniature\ndata: {table}\noutput: {tmp_path / 'out'}\nmethod: safe_clip\nseed: 3\n")
-    result = run("train", "--config", recipe, "--seed", 5, "--set", "learning_rate=1e-5", "--dry-run")
+    options = ["--config", recipe, "--seed", 5, "--set", "learning_rate=1e-5", "--set", "batch_size=8", "--dry-run"]
+    result = run("train", *options)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["method"], told["seed"], told["learning_rate"]) == ("safe_clip", 5, 1e-5)
-    assert told["batch_size"] == 128  # the method's own
+    assert told["epochs"] == METHODS["safe_clip"].epochs
+    assert "24 quadruplets" in result.stderr
+    assert "27 steps" in result.stderr  # nine epochs of three batches
     assert not (tmp_path / "out").exists()
+    missing = run("train", *options, "--model", tmp_path)
+    assert "it lacks config.json" in str(missing.exception)
 
 
 def test_all_wrong_settings_are_told_together(tmp_path):

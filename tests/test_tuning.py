@@ -16,7 +16,7 @@ from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.lora import LoraSettings
 from safer_clip.reference import SIDES, ReferenceKey, encode_table, open_store
 from safer_clip.trainer import SafetyTrainer
-from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, train, tune
+from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, plan_training, train, tune
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,16 @@ trainer.SafetyTrainer.training_step = training_step
 trainer.save_optimizer = save_optimizer
 train(TrainConfig.model_validate_json(sys.argv[2]))
 """
+
+
+def test_a_plan_counts_what_would_be_trained(configure):
+    plan = plan_training(configure(curriculum=(0.5,), accumulation=2, epochs=2))
+    # six of twelve rows at first, of which a batch of four is used, then all: four batches in two steps
+    assert (plan.rows, plan.steps, plan.rows_by_epoch) == (12, 2, (4, 12))
+    assert plan_training(configure(max_steps=1)).steps == 1
+    assert not configure().output.exists()
+    with pytest.raises(ConfigError, match="fewer than a batch"):
+        plan_training(configure(batch_size=13))
 
 
 def test_a_run_is_not_resumed_with_other_settings(configure):

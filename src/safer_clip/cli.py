@@ -106,7 +106,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of adapters, order and dropout.", min=0)] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimizer steps.", min=1)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the output's last whole checkpoint.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and print the settings; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check settings and inputs, and print the settings; train nothing.")
+    ] = False,
 ) -> None:
     """Make a model safer: encode the reference, pair, train adapters, merge, write."""
     from safer_clip.config import load_config, parse_settings
@@ -114,7 +116,12 @@ def train(
     named = {"model": model, "data": data, "output": output, "method": method, "seed": seed, "max_steps": max_steps}
     chosen = load_config(config, parse_settings(settings or []) | {key: v for key, v in named.items() if v is not None})
     if dry_run:
+        from safer_clip.tuning import plan_training
+
+        plan = plan_training(chosen)
         typer.echo(chosen.model_dump_json(indent=2))
+        epochs = ", ".join(f"{rows:,}" for rows in plan.rows_by_epoch)
+        typer.echo(f"{plan.rows:,} quadruplets are fine; {plan.steps:,} steps over epochs of {epochs} rows", err=True)
         return
     from safer_clip.tuning import train as run
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from safer_clip.batches import KINDS, Collator, OrderedQuadruplets, ReferenceRows
@@ -143,6 +146,43 @@ def write_tuned(tuned: TunedModel, config: TrainConfig) -> None:
     """Write a tuned model as an ordinary ``transformers`` folder, with ``training.json``, into ``config.output``."""
     tuned.encoder.save(config.output)
     write_json(config.output / TRAINING_FILE, record_training(tuned, config).model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training job would do.
+
+    Attributes:
+        rows: quadruplets that were read.
+        steps: optimizer steps.
+        rows_by_epoch: rows that each epoch trains on.
+    """
+
+    rows: int
+    steps: int
+    rows_by_epoch: tuple[int, ...]
+
+
+def plan_training(config: TrainConfig) -> TrainingPlan:
+    """Read and check all inputs of a training job, and lay out its steps, without running it; raises as :func:`train`."""
+    config = config.resolve()
+    check_model(config.model)
+    table = load_data(config)
+    order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
+    ends = (0, *order.epoch_ends)
+    rows = tuple((end - start) * order.batch_size for start, end in itertools.pairwise(ends))
+    steps = math.ceil(order.steps / config.accumulation)
+    return TrainingPlan(len(table), min(steps, config.max_steps or steps), rows)
+
+
+def check_model(model: str) -> None:
+    """Refuse what is no model folder, without reading weights.
+
+    Raises:
+        ConfigError: names the files that are missing.
+    """
+    if model != "miniature":
+        DualEncoder.check(model)
 
 
 def write_pairing(model: str, data: DataConfig, output: Path) -> float:

@@ -43,16 +43,24 @@ class DualEncoder:
         """
         from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        folder = Path(folder)
-        needed = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
-        missing = [name for name in needed if not (folder / name).is_file()]
-        if missing:
-            raise ConfigError(f"{folder} is no CLIP folder: it lacks {', '.join(missing)}")
+        cls.check(folder)
         return cls(
             model=CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).train(False),
             tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
             processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
         )
+
+    @staticmethod
+    def check(folder: str | Path) -> None:
+        """Refuse a folder that :meth:`load` could not read.
+
+        Raises:
+            ConfigError: names every file that is missing.
+        """
+        needed = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
+        missing = [name for name in needed if not (Path(folder) / name).is_file()]
+        if missing:
+            raise ConfigError(f"{folder} is no CLIP folder: it lacks {', '.join(missing)}")
 
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer and preprocessing in the layout that :meth:`load` reads."""
