@@ -1,7 +1,7 @@
-"""The command line: ``safer-clip demo | train | evaluate | pair | report | miniature | check | env``.
+"""The command line: ``safer-clip demo | train | evaluate | pair | report | export | gate | miniature | check | env``.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once. Exit codes: 0 done, 1 the input or the
-result is at fault, 2 the command was called wrongly.
+result is at fault, 2 the command was called wrongly, 3 a threshold of ``gate`` was missed.
 """
 
 from __future__ import annotations
@@ -186,6 +186,49 @@ def report(
     _refuse_existing(output, overwrite)
     write_report(load_results(results), output)
     typer.echo(f"Wrote {output}")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Option(help="Model folder, adapters merged, as `train` writes it.")],
+    output: Output,
+    layout: Annotated[str, typer.Option("--format", help="transformers, open_clip, diffusers, llava, onnx or single-file.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model for another tool, load it back, and compare (export.json)."""
+    from safer_clip.export import export_model
+
+    record = export_model(model, layout, output, overwrite)
+    typer.echo(
+        f"Wrote {output}; largest difference {record.max_abs_difference:.2g}, smallest cosine {record.cosine_min:.6f}"
+    )
+
+
+@app.command()
+def gate(
+    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    method: Annotated[str | None, typer.Option(help="Which of its methods; by default its last.")] = None,
+    max_unsafe_rate: Annotated[
+        float | None,
+        typer.Option(help="Unsafe queries with an unsafe first answer, percent, each direction.", min=0, max=100),
+    ] = None,
+    max_utility_drop: Annotated[
+        float | None, typer.Option(help="Points below the base model, for zero-shot and safe queries.", min=0)
+    ] = None,
+    min_redirection: Annotated[
+        float | None, typer.Option(help="R@1 of the safe partner, percent, each direction.", min=0, max=100)
+    ] = None,
+) -> None:
+    """Exit with 3 when a measured model misses a threshold, and say which."""
+    from safer_clip.gate import Thresholds, check_thresholds
+    from safer_clip.results import load_results
+
+    thresholds = Thresholds(max_unsafe_rate, max_utility_drop, min_redirection)
+    verdict = check_thresholds(load_results(results), thresholds, method)
+    for line in verdict.lines:
+        typer.echo(line)
+    if not verdict.passed:
+        raise typer.Exit(3)
 
 
 @app.command()

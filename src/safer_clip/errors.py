@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ class DataError(SaferClipError):
         if len(ordered) > SHOWN_PROBLEMS:
             lines.append(f"  ... and {len(ordered) - SHOWN_PROBLEMS} more")
         return "\n".join(lines)
+
+
+@contextmanager
+def need_extra(package: str, extra: str) -> Iterator[None]:
+    """Turn the absence of an optional package into a sentence that says what to install.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"{package} is not installed ({error}); pip install 'safer-clip[{extra}]'") from error
 
 
 def list_fields(error: ValidationError) -> list[str]:

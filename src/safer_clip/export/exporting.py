@@ -1,0 +1,128 @@
+"""Write a model in a format, load it back, compare, and keep the figures beside it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from safer_clip.environment import describe_versions
+from safer_clip.errors import ConfigError, SaferClipError
+from safer_clip.export.onnx import OnnxExport
+from safer_clip.export.open_clip import OpenClipExport
+from safer_clip.export.probe import Outputs, Probe, build_probe, largest_difference, smallest_cosine
+from safer_clip.export.towers import DiffusersExport, LlavaExport, SingleFileExport, TransformersExport
+from safer_clip.files import prepare_output, write_json
+from safer_clip.fingerprints import fingerprint_model
+from safer_clip.models.dual_encoder import DualEncoder
+
+RECORD_FILE = "export.json"
+TOLERANCE = 1e-4
+"""Largest absolute difference that is taken for rounding, in single precision."""
+
+
+class ExportError(SaferClipError):
+    """An export does not answer as the model does."""
+
+
+class Format(Protocol):
+    """A layout that another tool loads."""
+
+    def write(self, encoder: DualEncoder, folder: Path) -> None:
+        """Write the model into an existing folder."""
+        ...
+
+    def expect(self, encoder: DualEncoder, probe: Probe) -> Outputs:
+        """What the model itself answers."""
+        ...
+
+    def answer(self, folder: Path, probe: Probe) -> Outputs:
+        """What the tool answers that loads the folder."""
+        ...
+
+
+FORMATS: dict[str, Format] = {
+    "transformers": TransformersExport(),
+    "open_clip": OpenClipExport(),
+    "diffusers": DiffusersExport(),
+    "llava": LlavaExport(),
+    "onnx": OnnxExport(),
+    "single-file": SingleFileExport(),
+}
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """What ``export.json`` says.
+
+    Attributes:
+        format: the layout.
+        max_abs_difference: largest absolute difference between the model's outputs and the reloaded export's.
+        cosine_min: smallest cosine of an output vector with its counterpart.
+        outputs: what was compared.
+        model_fingerprint: of the model that was exported.
+        versions: package versions.
+    """
+
+    format: str
+    max_abs_difference: float
+    cosine_min: float
+    outputs: list[str]
+    model_fingerprint: str
+    versions: dict[str, str]
+
+
+def export_model(model: str | Path, name: str, output: Path, overwrite: bool = False) -> ExportRecord:
+    """Export a model folder, and keep the export only if it answers a probe batch as the model does.
+
+    Args:
+        model: folder in the ``transformers`` layout, adapters merged.
+        name: one of :data:`FORMATS`.
+        output: folder to write.
+        overwrite: write over what the folder holds.
+
+    Raises:
+        ConfigError: there is no such format, a package is missing, the model cannot be expressed in the format, or the
+            output is in use.
+        ExportError: the reloaded export differs from the model by more than rounding; nothing is left behind.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"there is no export format {name!r}; there are {', '.join(FORMATS)}")
+    encoder = DualEncoder.load(model)
+    prepare_output(output, overwrite)
+    draft = output / f".{name}.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        record = _write_and_compare(encoder, name, draft)
+        write_json(draft / RECORD_FILE, asdict(record))
+        _move_into(draft, output)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return record
+
+
+def _write_and_compare(encoder: DualEncoder, name: str, folder: Path) -> ExportRecord:
+    layout, probe = FORMATS[name], build_probe(encoder)
+    fingerprint = fingerprint_model(encoder.model)
+    layout.write(encoder, folder)
+    expected, found = layout.expect(encoder, probe), layout.answer(folder, probe)
+    difference, cosine = largest_difference(expected, found), smallest_cosine(expected, found)
+    if not difference <= TOLERANCE * max(1.0, _largest(expected)):
+        raise ExportError(
+            f"the {name} export answers otherwise than the model: difference {difference:.3g}, cosine {cosine:.6f}"
+        )
+    return ExportRecord(name, difference, cosine, list(expected), fingerprint, describe_versions())
+
+
+def _largest(outputs: Outputs) -> float:
+    return max(float(abs(values).max()) for values in outputs.values())
+
+
+def _move_into(draft: Path, output: Path) -> None:
+    for item in draft.iterdir():
+        target = output / item.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        item.replace(target)
