@@ -114,7 +114,9 @@ def build_safe_clip_step(world: World) -> Callable[[], None]:
     def step() -> None:
         items = next(batches)
         safe_texts, unsafe_texts = ([item["captions"][half] for item in items] for half in (0, 1))
-        safe_pixels, unsafe_pixels = (torch.stack([item["pixels"][half] for item in items]) for half in (0, 1))
+        safe_pixels, unsafe_pixels = (
+            torch.stack([item["images"][half]["pixel_values"] for item in items]) for half in (0, 1)
+        )
         safe_text, unsafe_text = embed_text(model, safe_texts), embed_text(model, unsafe_texts)
         with torch.no_grad():
             text, image = embed_text(frozen, safe_texts), embed_image(frozen, safe_pixels)
@@ -129,7 +131,7 @@ def build_safe_clip_step(world: World) -> Callable[[], None]:
 
 def _read_batches(world: World) -> Iterator[list[dict[str, Any]]]:
     order = order_training(np.zeros(ROWS, np.float32), 1, BATCH_SIZE, 0, ())
-    rows = OrderedQuadruplets(world.table, order, world.encoder.processor)
+    rows = OrderedQuadruplets(world.table, order, world.encoder.preparation)
     for start in itertools.cycle(range(0, ROWS, BATCH_SIZE)):
         yield rows.__getitems__(list(range(start, start + BATCH_SIZE)))
 
@@ -205,7 +207,7 @@ def measure_peak(contender: str, folder: str, answer: Any) -> None:
         step(), step()
     elif contender == "floor":
         model = add_adapters(world.encoder.model, METHODS["safer_clip"].lora, seed=0).train()
-        given, _ = split_reference(Collator(world.encoder, world.reference)(next(_read_batches(world))))
+        given, _ = split_reference(Collator(world.encoder.preparation, world.reference)(next(_read_batches(world))))
         for _ in range(2):
             output = model(**given)
             torch.stack([output.text_embeds.sum(), output.image_embeds.sum()]).sum().backward()

@@ -28,14 +28,14 @@ def reference():
 @pytest.fixture(scope="module")
 def items(table, encoder):
     order = TrainingOrder(np.array([*ROWS, 0, 1, 2, 3]), (2,), 4)
-    quadruplets = OrderedQuadruplets(table, order, encoder.processor)
+    quadruplets = OrderedQuadruplets(table, order, encoder.preparation)
     assert len(quadruplets) == 8
     return [quadruplets[i] for i in range(4)]
 
 
 @pytest.fixture(scope="module")
 def batch(encoder, reference, items):
-    return Collator(encoder, reference)(items)
+    return Collator(encoder.preparation, reference)(items)
 
 
 def test_items_come_in_training_order(table, encoder, items):
@@ -44,7 +44,7 @@ def test_items_come_in_training_order(table, encoder, items):
     assert items[2]["captions"] == [cells["safe_caption"], cells["unsafe_caption"]]
     for side, image in enumerate((cells["safe_image"], cells["unsafe_image"])):
         expected = encoder.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-        assert torch.equal(items[2]["pixels"][side], expected)
+        assert torch.equal(items[2]["images"][side]["pixel_values"], expected)
 
 
 def test_shapes(batch):
@@ -74,7 +74,7 @@ def test_texts_are_as_long_as_the_longest(batch, encoder):
 
 def test_long_texts_are_cut(encoder, reference, items):
     long = [{**item, "captions": ("a dog " * 40, "a knife")} for item in items]
-    assert Collator(encoder, reference)(long)["input_ids"].shape == (8, 24)
+    assert Collator(encoder.preparation, reference)(long)["input_ids"].shape == (8, 24)
 
 
 def test_the_reference_is_looked_up_by_row(reference):
@@ -115,15 +115,16 @@ def test_splitting_sides():
 def test_a_batch_is_read_as_its_rows_one_by_one(table, encoder, items):
     order = TrainingOrder(np.array(ROWS), (1,), 4)
     for together, alone in zip(
-        OrderedQuadruplets(table, order, encoder.processor).__getitems__([0, 1, 2, 3]), items, strict=True
+        OrderedQuadruplets(table, order, encoder.preparation).__getitems__([0, 1, 2, 3]), items, strict=True
     ):
         assert (together["row"], together["captions"]) == (alone["row"], alone["captions"])
-        assert all(torch.equal(*pair) for pair in zip(together["pixels"], alone["pixels"], strict=True))
+        both = zip(together["images"], alone["images"], strict=True)
+        assert all(torch.equal(one["pixel_values"], other["pixel_values"]) for one, other in both)
 
 
 def test_unsafe_halves_can_be_left_out(table, encoder, reference, batch):
     order = TrainingOrder(np.array(ROWS), (1,), 4)
-    rows = OrderedQuadruplets(table.remove_columns(["unsafe_image", "unsafe_caption"]), order, encoder.processor, ["safe"])
-    safe = Collator(encoder, reference)(rows.__getitems__([0, 1, 2, 3]))
+    rows = OrderedQuadruplets(table.remove_columns(["unsafe_image", "unsafe_caption"]), order, encoder.preparation, ["safe"])
+    safe = Collator(encoder.preparation, reference)(rows.__getitems__([0, 1, 2, 3]))
     assert torch.equal(safe["pixel_values"], batch["pixel_values"][:4])
     assert len(safe["input_ids"]) == 4

@@ -19,7 +19,7 @@ from safer_clip.pairing import Pairing
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from safer_clip.models.dual_encoder import DualEncoder
+    from safer_clip.models.preparation import Preparation
 
 Batch = dict[str, Tensor]
 
@@ -35,11 +35,13 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
     Args:
         table: quadruplets with all pictures.
         order: the rows to serve.
-        processor: turns a picture into pixels, so that this happens where pictures are read.
+        preparation: turns a picture into pixels, so that this happens where pictures are read.
         kinds: which halves of the quadruplets to read.
     """
 
-    def __init__(self, table: Dataset, order: TrainingOrder, processor: Any, kinds: Sequence[Kind] = KINDS) -> None:
+    def __init__(
+        self, table: Dataset, order: TrainingOrder, preparation: Preparation, kinds: Sequence[Kind] = KINDS
+    ) -> None:
         from datasets import Image
 
         self.kinds = tuple(kinds)
@@ -48,7 +50,7 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
             self.table = self.table.cast_column(f"{kind}_image", Image(decode=False))
         self.picture = Image()
         self.order = order
-        self.processor = processor
+        self.preparation = preparation
 
     def __len__(self) -> int:
         return len(self.order.rows)
@@ -62,20 +64,19 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
         cells = self.table[rows]
         stored = [cell for kind in self.kinds for cell in cells[f"{kind}_image"]]
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # one in a worker process
-            pixels = list(threads.map(self._process, stored))
+            images = list(threads.map(self._prepare, stored))
         return [
             {
                 "row": row,
                 "captions": [cells[f"{kind}_caption"][i] for kind in self.kinds],
-                "pixels": pixels[i :: len(rows)],
+                "images": images[i :: len(rows)],
             }
             for i, row in enumerate(rows)
         ]
 
-    def _process(self, cell: dict[str, Any]) -> Tensor:
+    def _prepare(self, cell: dict[str, Any]) -> Batch:
         image = self.picture.decode_example(cell).convert("RGB")
-        pixels: Tensor = self.processor(images=image, return_tensors="pt")["pixel_values"][0]
-        return pixels
+        return {name: part[0] for name, part in self.preparation.prepare_images([image]).items()}
 
 
 @dataclass(frozen=True)
@@ -111,28 +112,27 @@ class Collator:
     """Puts rows together: the safe half first, then the unsafe half if it is read, so that each encoder runs once for both.
 
     Attributes:
-        encoder: gives the tokenizer.
+        preparation: gives the tokenizer.
         reference: where the frozen embeddings are looked up.
     """
 
-    encoder: DualEncoder
+    preparation: Preparation
     reference: ReferenceRows
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> Batch:
         """Collate ``b`` rows of ``k`` kinds.
 
         Returns:
-            ``input_ids`` and ``attention_mask`` ``(kb, longest)``, ``pixel_values`` ``(kb, 3, h, w)``, ``rows`` ``(b,)``
-            and the reference's six, each ``(b, d)``.
+            the model's inputs, such as ``input_ids`` ``(kb, longest)`` and ``pixel_values`` ``(kb, 3, h, w)``, ``rows``
+            ``(b,)``, and the reference's six, each ``(b, d)``.
         """
         halves = range(len(items[0]["captions"]))
         texts = [item["captions"][half] for half in halves for item in items]
-        tokens = self.encoder.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        images = [item["images"][half] for half in halves for item in items]
         rows = [item["row"] for item in items]
         return {
-            "input_ids": tokens["input_ids"],
-            "attention_mask": tokens["attention_mask"],
-            "pixel_values": torch.stack([item["pixels"][half] for half in halves for item in items]),
+            **self.preparation.prepare_texts(texts),
+            **{name: torch.stack([image[name] for image in images]) for name in images[0]},
             "rows": torch.tensor(rows),
             **self.reference.look_up(rows),
         }
@@ -144,7 +144,7 @@ def split_reference(batch: Batch) -> tuple[Batch, Reference]:
         name.removeprefix(_REFERENCE_PREFIX): part for name, part in batch.items() if name.startswith(_REFERENCE_PREFIX)
     }
     own = Sides(**{side: found[side] for side in ("safe_text", "unsafe_text", "safe_image", "unsafe_image")})
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values")}
+    inputs = {name: part for name, part in batch.items() if name != "rows" and not name.startswith(_REFERENCE_PREFIX)}
     return inputs, Reference(own, found["target_text"], found["target_image"])
 
 

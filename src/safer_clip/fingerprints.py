@@ -39,7 +39,8 @@ def fingerprint_preprocessing(encoder: DualEncoder) -> str:
     digest = _start()
     _add(digest, type(encoder.processor).__name__)
     _add(digest, encoder.processor.to_json_string())
-    _add(digest, encoder.tokenizer.backend_tokenizer.to_str())
+    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
+    _add(digest, backend.to_str() if backend else json.dumps(encoder.tokenizer.get_vocab(), sort_keys=True))
     _add(digest, str(encoder.tokenizer.model_max_length))
     return str(digest.hexdigest())
 

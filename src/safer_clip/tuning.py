@@ -277,8 +277,8 @@ def build_trainer(
         order=order,
         model=add_adapters(encoder.model, config.lora, config.seed),
         args=arguments,
-        train_dataset=OrderedQuadruplets(table, order, encoder.processor, kinds),
-        data_collator=Collator(encoder, reference),
+        train_dataset=OrderedQuadruplets(table, order, encoder.preparation, kinds),
+        data_collator=Collator(encoder.preparation, reference),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +14,32 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from safer_clip.errors import ConfigError
+from safer_clip.models.identity import check_identity, write_identity
+from safer_clip.models.preparation import FAMILIES, Family, Inputs, Preparation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Embeddings = NDArray[np.float32]
 
+_NEEDED = (
+    ("config.json",),
+    ("preprocessor_config.json",),
+    ("tokenizer.json", "spiece.model"),
+    ("model.safetensors", "model.safetensors.index.json"),
+)
+
 
 @dataclass(frozen=True)
 class DualEncoder:
     """Encodes texts and images into one space, where similarity is the cosine.
 
+    The sigmoid family (SigLIP) scores a pair by ``sigmoid(scale * cosine + bias)``, which ranks as the cosine does.
+
     Attributes:
-        model: a ``transformers`` CLIP model.
+        model: a ``transformers`` model of one of :data:`~safer_clip.models.preparation.FAMILIES`.
         tokenizer: its tokenizer.
-        processor: its image processor, of the Pillow backend: the two backends differ slightly in pixels.
+        processor: its image processor.
     """
 
     model: Any
@@ -39,34 +51,55 @@ class DualEncoder:
         """Load a folder in the ordinary ``transformers`` layout; nothing is downloaded, nothing unpickled.
 
         Raises:
-            ConfigError: the folder, or a file that it must hold, is missing.
+            ConfigError: a file that the folder must hold is missing, the architecture is none that is known, or the model
+                does not answer as it did when it was written.
         """
-        from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+        import transformers
 
-        cls.check(folder)
-        return cls(
-            model=CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).train(False),
-            tokenizer=CLIPTokenizer.from_pretrained(folder, local_files_only=True),
-            processor=CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True),
+        family = cls.check(folder)
+        options = {"local_files_only": True}
+        model = getattr(transformers, family.model).from_pretrained(folder, use_safetensors=True, **options)
+        encoder = cls(
+            model=model.train(False),
+            tokenizer=getattr(transformers, family.tokenizer).from_pretrained(folder, **options),
+            processor=getattr(transformers, family.processor).from_pretrained(folder, **options),
         )
+        check_identity(encoder, Path(folder))
+        return encoder
 
     @staticmethod
-    def check(folder: str | Path) -> None:
-        """Refuse a folder that :meth:`load` could not read.
+    def check(folder: str | Path) -> Family:
+        """Tell the family of a folder, and refuse one that :meth:`load` could not read; weights are not read.
 
         Raises:
-            ConfigError: names every file that is missing.
+            ConfigError: names every file that is missing, or the architecture.
         """
-        needed = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
-        missing = [name for name in needed if not (Path(folder) / name).is_file()]
+        folder = Path(folder)
+        missing = [" or ".join(names) for names in _NEEDED if not any((folder / name).is_file() for name in names)]
         if missing:
-            raise ConfigError(f"{folder} is no CLIP folder: it lacks {', '.join(missing)}")
+            pickled = any(folder.glob("pytorch_model*.bin"))
+            hint = "; it has pickled weights only, which are never read: convert them to safetensors" if pickled else ""
+            raise ConfigError(f"{folder} is no model folder: it lacks {', '.join(missing)}{hint}")
+        try:
+            name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+            raise ConfigError(f"{folder / 'config.json'} is no model configuration: {error}") from error
+        if name not in FAMILIES:
+            raise ConfigError(f"{folder} holds a model of type {name!r}; there are {', '.join(FAMILIES)}")
+        return FAMILIES[name]
+
+    @property
+    def preparation(self) -> Preparation:
+        """Tokenizer and image processor, with what the family asks of them."""
+        family = FAMILIES[self.model.config.model_type]
+        return Preparation(family, self.tokenizer, self.processor, self.model.config.text_config.max_position_embeddings)
 
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer and preprocessing in the layout that :meth:`load` reads."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+        write_identity(self, Path(folder))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = 512) -> Embeddings:
@@ -81,12 +114,13 @@ class DualEncoder:
         return np.concatenate(rows)
 
     def _embed_texts(self, texts: Sequence[str]) -> Embeddings:
-        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.model.device)
-        return _normalise(self.model.get_text_features(tokens["input_ids"], attention_mask=tokens["attention_mask"]))
+        return _normalise(self.model.get_text_features(**self._place(self.preparation.prepare_texts(texts))))
 
     def _embed_images(self, images: Sequence[Image]) -> Embeddings:
-        pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"].to(self.model.device)
-        return _normalise(self.model.get_image_features(pixels))
+        return _normalise(self.model.get_image_features(**self._place(self.preparation.prepare_images(images))))
+
+    def _place(self, inputs: Inputs) -> Inputs:
+        return {name: part.to(self.model.device) for name, part in inputs.items()}
 
 
 def _normalise(output: Any) -> Embeddings:

@@ -13,6 +13,9 @@ from safer_clip.errors import ConfigError
 SAFE_CLIP_TARGETS = ("k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding")
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
+# SigLIP's pooling head is PyTorch's own attention, which reads its layers' weights past any adapter
+_POOLING_HEAD = r".*vision_model\.head\..*"
+
 Tower = Literal["text", "vision"]
 
 
@@ -54,8 +57,10 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         raise ConfigError(f"adapters found no place: no layer is named {', '.join(unknown)}")
     torch.manual_seed(seed)
     # peft wants whole numbers for alpha; the ratio to the rank is what counts
+    excluded = _POOLING_HEAD if any(".head." in layer for layer in layers) else None
     config = LoraConfig(
         r=settings.rank,
+        exclude_modules=excluded,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
