@@ -1,4 +1,4 @@
-"""The command line: ``safer-clip demo | train | evaluate | pair | report | export | gate | miniature | check | env``.
+"""The command line, ``safer-clip``.
 
 Heavy libraries are imported inside the commands, so that ``--help`` answers at once. Exit codes: 0 done, 1 the input or the
 result is at fault, 2 the command was called wrongly, 3 a threshold of ``gate`` was missed.
@@ -202,6 +202,22 @@ def export(
     typer.echo(
         f"Wrote {output}; largest difference {record.max_abs_difference:.2g}, smallest cosine {record.cosine_min:.6f}"
     )
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Option(help="Folder with open_clip_config.json and open_clip_model.safetensors.")],
+    output: Output,
+    tokenizer: Annotated[Path | None, typer.Option(help="Folder of the tokenizer, if the model's has none.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn an open_clip model into a transformers folder, which all other commands take."""
+    from safer_clip.files import prepare_output
+    from safer_clip.models.open_clip import load_open_clip
+
+    encoder = load_open_clip(model, tokenizer)
+    encoder.save(prepare_output(output, overwrite))
+    typer.echo(f"Wrote {output}")
 
 
 @app.command()

@@ -85,7 +85,8 @@ def _add_all(digest: Any, texts: Iterable[str]) -> None:
 
 def _stable_config(config: dict[str, Any]) -> str:
     # where a model came from and how it happens to be loaded does not change what it computes
-    passing = {"_name_or_path", "transformers_version", "_attn_implementation", "dtype", "torch_dtype", "use_cache"}
+    passing = {"_name_or_path", "transformers_version", "_attn_implementation", "dtype", "torch_dtype"}
+    passing |= {"use_cache", "architectures"}  # set by the Trainer, and by saving
 
     def strip(value: Any) -> Any:
         return {k: strip(v) for k, v in value.items() if k not in passing} if isinstance(value, dict) else value

@@ -11,11 +11,11 @@ from safer_clip.cli import app
 from safer_clip.errors import ConfigError
 from safer_clip.export import FORMATS, export_model
 from safer_clip.export.exporting import ExportError
-from safer_clip.export.open_clip import convert_weights, describe_model
 from safer_clip.export.probe import TEXTS, build_probe, embed_probe, largest_difference, smallest_cosine
 from safer_clip.export.towers import SINGLE_FILE, TransformersExport
 from safer_clip.miniature import load_tokenizer, model_folder
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.open_clip import convert_weights, describe_model
 
 WITH_TRANSFORMERS = ("transformers", "diffusers", "llava", "single-file")
 
