@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 from typer.testing import CliRunner
 
@@ -45,8 +46,13 @@ def test_train_writes_an_ordinary_model_folder(table, tmp_path):
 
 
 def test_evaluate_writes_results_that_report_draws(table, tmp_path):
-    found = run("evaluate", "--model", "miniature", "--data", table, "-o", tmp_path / "results.json")
+    for name, colour in (("red", (255, 0, 0)), ("green", (0, 255, 0))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        Image.new("RGB", (48, 48), colour).save(tmp_path / "colours" / name / "0.png")
+    options = ["--zero-shot", tmp_path / "colours", "-o", tmp_path / "results.json"]
+    found = run("evaluate", "--model", "miniature", "--data", table, *options)
     assert found.exit_code == 0, found.output
+    assert set(json.loads((tmp_path / "results.json").read_text())["methods"]["clip"]["zero_shot"]) == {"colours", "mean"}
     methods = json.loads((tmp_path / "results.json").read_text())["methods"]
     assert methods["clip"]["retrieval"][table.stem]["T->V"]["R@1"] > 50
     assert "T*→V" in found.output

@@ -136,6 +136,7 @@ def evaluate(
     data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
     output: OutputFile,
     base: Annotated[str | None, typer.Option(help="The pre-trained model, to compare with.")] = None,
+    zero_shot: Annotated[list[Path] | None, typer.Option(help="Folder of an image-classification set; repeatable.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="How to read the data, such as --set coco_root=PATH; repeatable.")
     ] = None,
@@ -145,7 +146,7 @@ def evaluate(
     """Measure how safe and how useful a model is (JSON); draw it with `safer-clip report`."""
     from safer_clip.config import EvaluateConfig, check_settings, drop_absent, parse_settings
 
-    named = drop_absent({"model": model, "data": data, "base": base, "seed": seed})
+    named = drop_absent({"model": model, "data": data, "base": base, "seed": seed, "zero_shot": zero_shot})
     chosen = check_settings(EvaluateConfig, parse_settings(settings or []) | named)
     _refuse_existing(output, overwrite)
     from safer_clip.comparison import evaluate as run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from safer_clip.evaluation.examples import choose_rows, collect_examples, join_g
 from safer_clip.evaluation.oracle import redirect_unsafe
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import Scores, collapse_sides, score_against, score_mixed, shuffle_sides
-from safer_clip.evaluation.suite import Sides, Suite, add_zero_shot, score_model
+from safer_clip.evaluation.suite import ClassificationSet, Sides, Suite, add_zero_shot, score_model
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.reference import encode_table, load_reference
@@ -155,7 +155,7 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     """
     encoder, record = load_encoder(config.model), read_training(Path(config.model))
     base = load_encoder(config.base) if config.base else None
-    comparison = Comparison(load_suite(config, config.seed))
+    comparison = Comparison(add_classification(load_suite(config, config.seed), config.zero_shot))
     if base:
         tell(f"Measuring {config.base}")
         comparison.add(BASE, "CLIP", base)
@@ -176,6 +176,19 @@ def load_suite(config: DataConfig, seed: int = 0) -> Suite:
 
         return load_miniature(seed)
     return Suite({Path(config.data).stem: load_data(config)}, seed=seed)
+
+
+def add_classification(suite: Suite, folders: Sequence[Path]) -> Suite:
+    """The suite with a user's own classification sets.
+
+    Raises:
+        DataError: lists everything that is wrong with a set.
+    """
+    from safer_clip.data.classification import read_classification
+
+    read = [read_classification(folder) for folder in folders]
+    sets = [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
+    return replace(suite, zero_shot=[*suite.zero_shot, *sets])
 
 
 def build_results(

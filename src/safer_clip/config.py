@@ -46,11 +46,13 @@ class EvaluateConfig(DataConfig):
     Attributes:
         model: the folder of the model to measure, or ``"miniature"``.
         base: likewise the pre-trained model to compare with; none if absent.
+        zero_shot: folders of classification sets, see :mod:`safer_clip.data.classification`.
         seed: of the bootstrap and of the shuffled control.
     """
 
     model: str
     base: str | None = None
+    zero_shot: tuple[Path, ...] = ()
     seed: int = Field(default=0, ge=0)
 
 
