@@ -1,6 +1,6 @@
 """Image-classification sets for zero-shot, from the layouts that they come in.
 
-- An *image folder*: one folder of pictures a class, named after it. ``classnames.txt`` beside the folders gives better names,
+- An *image folder*: one folder of pictures a class, named after it. ``classnames.txt`` beside them gives better names,
   a line for each folder in sorted order.
 - A *datasets table* written by ``Dataset.save_to_disk``, with one image column and one ``ClassLabel`` column.
 - *CLIP_benchmark's WebDataset layout*: ``test/*.tar`` (or ``*.tar``) with members such as ``s0000001.jpg`` and
