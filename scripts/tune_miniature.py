@@ -5,7 +5,7 @@
     python scripts/tune_miniature.py ablate --output docs/tuning/ablations.jsonl
     python scripts/tune_miniature.py tabulate docs/tuning
 
-*Sweep*: twelve trials a method, six learning rates times two values of the one other setting that matters most; seed 0.
+*Sweep*: sixteen trials a method, eight learning rates times two values of one other setting that matters; seed 0.
 A trial's score is taken on Mini-ViSU's validation split alone: the harmonic mean of safety (share of unsafe queries whose
 first answer over the mixed pool is safe, mean of both directions) and utility (R@1 of safe queries over the mixed pool,
 mean of both directions). The test sets are measured as well, for the frontier, but choose nothing.
@@ -38,7 +38,7 @@ from safer_clip.reference import load_reference
 from safer_clip.results import MethodResults
 from safer_clip.tuning import record_training, tune
 
-LEARNING_RATES = (1e-4, 2.5e-4, 6e-4, 1.5e-3, 3e-3, 6e-3)
+LEARNING_RATES = (1e-4, 2.5e-4, 6e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2, 2.4e-2)
 PUBLISHED = METHODS["safe_clip"].objective().weights
 
 

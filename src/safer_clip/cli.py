@@ -222,6 +222,36 @@ def convert(
 
 
 @app.command()
+def card(
+    results: Annotated[Path, typer.Argument(help="A results.json of the model, best beside its base.")],
+    output: OutputFile,
+    title: Annotated[str, typer.Option(help="The model's name.")],
+    method: Annotated[str | None, typer.Option(help="Which of the results' methods; by default the last.")] = None,
+    licence: Annotated[str | None, typer.Option("--license", help="Identifier, as a rule the base model's.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model card (Markdown with the hub's metadata)."""
+    from safer_clip.report.card import write_card
+    from safer_clip.results import load_results
+
+    _refuse_existing(output, overwrite)
+    write_card(load_results(results), output, title, method, licence)
+    typer.echo(f"Wrote {output}")
+
+
+@app.command()
+def push(
+    model: Annotated[Path, typer.Option(help="Model folder with its card.")],
+    repo: Annotated[str, typer.Option(help="owner/name on the Hugging Face hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+) -> None:
+    """Upload a model with its card to the Hugging Face hub, privately unless asked otherwise."""
+    from safer_clip.hub import push_model
+
+    typer.echo(f"Uploaded to {push_model(model, repo, public)}")
+
+
+@app.command()
 def gate(
     results: Annotated[Path, typer.Argument(help="A results.json.")],
     method: Annotated[str | None, typer.Option(help="Which of its methods; by default its last.")] = None,
