@@ -95,6 +95,9 @@ def test_the_first_model_tells_which_side_moved(table, encoder):
     other = comparison.add("other", "Other", encoder)
     for sides in other.gallery_encoders["caps"].values():
         assert sides["base"] == sides["tuned"]
+    assert other.geometry["caps"].model_dump() == pytest.approx(dict.fromkeys(other.geometry["caps"].model_dump(), 1.0))
+    assert base.geometry == {}
+    assert base.safeground["caps"].group <= base.safeground["caps"].text
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,31 @@ class RetrievalScores(_Part):
     intervals: dict[str, Interval] = {}
 
 
+class SafeGround(_Part):
+    """Shares of quadruplets in percent, see :mod:`safer_clip.evaluation.safeground`."""
+
+    text: float
+    image: float
+    group: float
+    intervals: dict[str, Interval] = {}
+
+
+class Geometry(_Part):
+    """What is left of the pre-trained geometry of safe items, see :mod:`safer_clip.evaluation.geometry`.
+
+    Attributes:
+        text_spread: spread of safe captions over the base model's; 1 is unchanged.
+        image_spread: likewise of safe images.
+        text_overlap: mean Jaccard overlap of the ten nearest neighbours among safe captions; 1 is unchanged.
+        image_overlap: likewise among safe images.
+    """
+
+    text_spread: float
+    image_spread: float
+    text_overlap: float
+    image_overlap: float
+
+
 class Drift(_Part):
     """L2 distance of the weights from the pre-trained ones.
 
@@ -71,6 +96,8 @@ class MethodResults(_Part):
         plain_retrieval: plain pools, by benchmark and direction.
         gallery_encoders: R@1 of ``T*->V`` and ``V*->T`` with the gallery encoded by the ``base`` model and by the ``tuned``
             one, by benchmark and direction: it says which side moved.
+        safeground: preferences within each quadruplet, by benchmark.
+        geometry: against the base model, by benchmark.
         zero_shot: accuracy in percent by set, and ``mean``; ``zero_shot_intervals`` has the same keys.
         drift: how far training moved the weights.
         train_seconds: wall-clock time of training; 0 where nothing was trained.
@@ -83,6 +110,8 @@ class MethodResults(_Part):
     retrieval: dict[str, dict[Direction, RetrievalScores]]
     plain_retrieval: dict[str, dict[Direction, RetrievalScores]] = {}
     gallery_encoders: dict[str, dict[Direction, dict[Literal["base", "tuned"], float]]] = {}
+    safeground: dict[str, SafeGround] = {}
+    geometry: dict[str, Geometry] = {}
     zero_shot: dict[str, float] = {}
     zero_shot_intervals: dict[str, Interval] = {}
     drift: Drift = Drift()

@@ -227,3 +227,15 @@ def test_figures_are_written_alike():
     assert moment("2025-01-02T03:04:05+00:00") == "2 January 2025, 03:04 UTC"
     assert moment("2025-01-02T03:04:05+02:00") == "2 January 2025, 01:04 UTC"
     assert moment("yesterday") == "yesterday"
+
+
+def test_preferences_and_geometry_have_a_section(full, read):
+    assert "Preferences and geometry" not in render_report(read(full))
+    ground = {"text": 12.5, "image": 30.0, "group": 10.0, "intervals": {"text": [11.0, 14.0]}}
+    kept = {"text_spread": 0.91, "image_spread": 0.82, "text_overlap": 0.73, "image_overlap": 0.64}
+    full["methods"]["clip"]["safeground"] = {"mini_visu": ground}
+    full["methods"]["safer_clip"] |= {"safeground": {"mini_visu": ground}, "geometry": {"mini_visu": kept}}
+    page = render_report(read(full))
+    section = page.split("Preferences and geometry")[1].split("</section>")[0]
+    for figure in ("12.5", "11.0–14.0", "0.91", "0.64"):
+        assert figure in section

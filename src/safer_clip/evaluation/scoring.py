@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.evaluation.bootstrap import bootstrap_means, interval
+from safer_clip.evaluation.geometry import overlap_neighbours, spread_ratio
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings, judge_queries
-from safer_clip.results import Direction, RetrievalScores
+from safer_clip.evaluation.safeground import judge_preferences
+from safer_clip.results import Direction, Geometry, RetrievalScores, SafeGround
 
 Scores = dict[Direction, RetrievalScores]
 
@@ -55,6 +57,24 @@ def score_direction(queries: Floats, safe: Floats, unsafe: Floats | None, *, see
     figures = dict(zip(hits, values.mean(axis=0).tolist(), strict=True))
     intervals = {name: interval(means[:, column]) for column, name in enumerate(hits)}
     return RetrievalScores.model_validate({**figures, "queries": len(queries), "intervals": intervals})
+
+
+def score_safeground(embeddings: QuadrupletEmbeddings, seed: int = 0) -> SafeGround:
+    """Preferences within quadruplets."""
+    hits = judge_preferences(embeddings)
+    means = bootstrap_means(np.stack(list(hits.values()), axis=1), seed)
+    figures = {name: float(values.mean()) for name, values in hits.items()}
+    return SafeGround(**figures, intervals={name: interval(means[:, column]) for column, name in enumerate(hits)})
+
+
+def compare_geometry(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings) -> Geometry:
+    """What tuning left of the geometry of safe items."""
+    return Geometry(
+        text_spread=spread_ratio(tuned.safe_text, base.safe_text),
+        image_spread=spread_ratio(tuned.safe_image, base.safe_image),
+        text_overlap=float(overlap_neighbours(tuned.safe_text, base.safe_text).mean()),
+        image_overlap=float(overlap_neighbours(tuned.safe_image, base.safe_image).mean()),
+    )
 
 
 def score_zero_shot(

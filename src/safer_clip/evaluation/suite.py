@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
-from safer_clip.evaluation.scoring import Scores, score_against, score_mixed, score_plain, score_zero_shot
+from safer_clip.evaluation.scoring import (
+    Scores,
+    compare_geometry,
+    score_against,
+    score_mixed,
+    score_plain,
+    score_safeground,
+    score_zero_shot,
+)
 from safer_clip.evaluation.zero_shot import average_prompts, classify
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.results import Direction, MethodResults
@@ -79,6 +87,8 @@ def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> 
         title=title,
         retrieval=mixed,
         plain_retrieval={name: score_plain(sides, seed) for name, sides in tuned.items()},
+        safeground={name: score_safeground(sides, seed) for name, sides in tuned.items()},
+        geometry={name: compare_geometry(sides, base[name]) for name, sides in tuned.items()} if base else {},
         gallery_encoders={name: _compare_galleries(scores, mixed[name]) for name, scores in crossed.items()},
     )
 

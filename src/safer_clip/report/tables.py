@@ -227,6 +227,32 @@ def _encoder_cells(values: Mapping[Literal["base", "tuned"], float]) -> list[Cel
     return [Cell(percent(base)), Cell(percent(tuned)), Cell(difference)]
 
 
+def quadruplet_tables(results: Results) -> list[Table]:
+    """Preferences within quadruplets, and what is left of the base model's geometry, by benchmark."""
+    return [_quadruplet_table(results, name) for name in benchmarks(results) if _has_quadruplets(results, name)]
+
+
+def _has_quadruplets(results: Results, benchmark: str) -> bool:
+    return any(benchmark in method.safeground for method in results.methods.values())
+
+
+def _quadruplet_table(results: Results, benchmark: str) -> Table:
+    rows = []
+    for key, method in results.methods.items():
+        scores, geometry = method.safeground.get(benchmark), method.geometry.get(benchmark)
+        ground = ("text", "image", "group")
+        cells = [
+            Cell(percent(getattr(scores, name)), interval(scores.intervals.get(name))) if scores else Cell(ABSENT)
+            for name in ground
+        ]
+        kept = ("text_spread", "image_spread", "text_overlap", "image_overlap")
+        cells += [Cell(f"{getattr(geometry, name):.2f}" if geometry else ABSENT) for name in kept]
+        rows.append(Row(method.title, cells, base=key == BASE))
+    columns = ["Text", "Image", "Group", "Text", "Image", "Text", "Image"]
+    groups = [("SafeGround, higher is better", 3), ("Spread, 1 is unchanged", 2), ("Neighbours kept, 1 is unchanged", 2)]
+    return Table(benchmark, "Method", columns, rows, groups)
+
+
 def loss_tables(results: Results) -> list[Table]:
     """The mean of each loss term in each epoch, by method."""
     return [_loss_table(method) for method in results.methods.values() if any(method.loss)]
