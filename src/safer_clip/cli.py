@@ -137,6 +137,9 @@ def evaluate(
     output: OutputFile,
     base: Annotated[str | None, typer.Option(help="The pre-trained model, to compare with.")] = None,
     zero_shot: Annotated[list[Path] | None, typer.Option(help="Folder of an image-classification set; repeatable.")] = None,
+    unsafe_pool: Annotated[
+        list[Path] | None, typer.Option(help="Manifest of real unsafe items and safe distractors; repeatable.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="How to read the data, such as --set coco_root=PATH; repeatable.")
     ] = None,

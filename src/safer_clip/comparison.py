@@ -16,6 +16,7 @@ from safer_clip.evaluation.oracle import redirect_unsafe
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import Scores, collapse_sides, score_against, score_mixed, shuffle_sides
 from safer_clip.evaluation.suite import ClassificationSet, Sides, Suite, add_zero_shot, score_model
+from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.reference import encode_table, load_reference
@@ -51,8 +52,10 @@ class Comparison:
         scored = score_model(title, embedded, base, self.suite.seed)
         if self.suite.zero_shot:
             scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
+        rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
-        self.methods[key] = scored.model_copy(update={"model_fingerprint": fingerprint_model(encoder.model)})
+        told = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
+        self.methods[key] = scored.model_copy(update=told)
         return self.methods[key]
 
     def add_tuned(self, encoder: DualEncoder, record: TrainingRecord) -> MethodResults:
@@ -155,7 +158,7 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     """
     encoder, record = load_encoder(config.model), read_training(Path(config.model))
     base = load_encoder(config.base) if config.base else None
-    comparison = Comparison(add_classification(load_suite(config, config.seed), config.zero_shot))
+    comparison = Comparison(add_own_sets(load_suite(config, config.seed), config))
     if base:
         tell(f"Measuring {config.base}")
         comparison.add(BASE, "CLIP", base)
@@ -178,17 +181,18 @@ def load_suite(config: DataConfig, seed: int = 0) -> Suite:
     return Suite({Path(config.data).stem: load_data(config)}, seed=seed)
 
 
-def add_classification(suite: Suite, folders: Sequence[Path]) -> Suite:
-    """The suite with a user's own classification sets.
+def add_own_sets(suite: Suite, config: EvaluateConfig) -> Suite:
+    """The suite with a user's own classification sets and pools of real unsafe items.
 
     Raises:
         DataError: lists everything that is wrong with a set.
     """
     from safer_clip.data.classification import read_classification
+    from safer_clip.data.pools import read_pool
 
-    read = [read_classification(folder) for folder in folders]
+    read = [read_classification(folder) for folder in config.zero_shot]
     sets = [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
-    return replace(suite, zero_shot=[*suite.zero_shot, *sets])
+    return replace(suite, zero_shot=[*suite.zero_shot, *sets], pools=[read_pool(path) for path in config.unsafe_pools])
 
 
 def build_results(

@@ -47,12 +47,14 @@ class EvaluateConfig(DataConfig):
         model: the folder of the model to measure, or ``"miniature"``.
         base: likewise the pre-trained model to compare with; none if absent.
         zero_shot: folders of classification sets, see :mod:`safer_clip.data.classification`.
+        unsafe_pools: manifests of real unsafe items and safe distractors, see :mod:`safer_clip.data.pools`.
         seed: of the bootstrap and of the shuffled control.
     """
 
     model: str
     base: str | None = None
     zero_shot: tuple[Path, ...] = ()
+    unsafe_pools: tuple[Path, ...] = ()
     seed: int = Field(default=0, ge=0)
 
 

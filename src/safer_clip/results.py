@@ -48,6 +48,16 @@ class RetrievalScores(_Part):
     intervals: dict[str, Interval] = {}
 
 
+class UnsafeRate(_Part):
+    """Share of unsafe queries whose first answer is unsafe, percent, over a pool of unsafe items and safe distractors."""
+
+    unsafe_rate: float
+    interval: Interval
+    queries: int
+    unsafe_items: int
+    safe_items: int
+
+
 class SafeGround(_Part):
     """Shares of quadruplets in percent, see :mod:`safer_clip.evaluation.safeground`."""
 
@@ -96,6 +106,7 @@ class MethodResults(_Part):
         plain_retrieval: plain pools, by benchmark and direction.
         gallery_encoders: R@1 of ``T*->V`` and ``V*->T`` with the gallery encoded by the ``base`` model and by the ``tuned``
             one, by benchmark and direction: it says which side moved.
+        unsafe_retrieval: over a user's pools of real unsafe items and safe distractors, by source and direction.
         safeground: preferences within each quadruplet, by benchmark.
         geometry: against the base model, by benchmark.
         zero_shot: accuracy in percent by set, and ``mean``; ``zero_shot_intervals`` has the same keys.
@@ -110,6 +121,7 @@ class MethodResults(_Part):
     retrieval: dict[str, dict[Direction, RetrievalScores]]
     plain_retrieval: dict[str, dict[Direction, RetrievalScores]] = {}
     gallery_encoders: dict[str, dict[Direction, dict[Literal["base", "tuned"], float]]] = {}
+    unsafe_retrieval: dict[str, dict[Direction, UnsafeRate]] = {}
     safeground: dict[str, SafeGround] = {}
     geometry: dict[str, Geometry] = {}
     zero_shot: dict[str, float] = {}

@@ -5,7 +5,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Pillow
 
-from safer_clip.comparison import add_classification
+from safer_clip.comparison import add_own_sets
+from safer_clip.config import EvaluateConfig
 from safer_clip.data.classification import HABITUAL_TEMPLATES, read_classification
 from safer_clip.errors import DataError
 from safer_clip.evaluation.suite import Suite
@@ -153,6 +154,6 @@ def test_what_is_no_set_is_told(tmp_path):
 
 
 def test_a_suite_takes_a_user_s_sets(folder, shards):
-    suite = add_classification(Suite({}), [folder, shards])
+    suite = add_own_sets(Suite({}), EvaluateConfig(model="m", data="d", zero_shot=(folder, shards)))
     assert [each.name for each in suite.zero_shot] == ["dtd", "wds"]
     assert len(suite.zero_shot[1].images) == 3

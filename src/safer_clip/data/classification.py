@@ -143,7 +143,7 @@ def _read_folders(path: Path, log: ProblemLog) -> Found:
             log.error(Kind.MISSING_IMAGE, f"class folder {folder.name!r} holds no picture")
         for picture in pictures:
             _check_header(picture, log, len(labels) + 1)
-            openers.append(lambda picture=picture: _open(picture))  # type: ignore[misc]
+            openers.append(lambda picture=picture: open_picture(picture))  # type: ignore[misc]
             labels.append(label)
     return openers, labels, classes
 
@@ -239,7 +239,8 @@ def _check_header(picture: Path, log: ProblemLog, row: int) -> None:
         log.error(Kind.UNREADABLE_IMAGE, f"{picture.parent.name}/{picture.name}: {error}", row=row)
 
 
-def _open(picture: Path) -> Image:
+def open_picture(picture: Path) -> Image:
+    """Open and decode a picture file as RGB."""
     from PIL import Image
 
     with Image.open(picture) as opened:

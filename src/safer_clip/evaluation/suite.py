@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from safer_clip.data.pools import UnsafePool
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import (
     Scores,
@@ -53,12 +54,14 @@ class Suite:
     Attributes:
         benchmarks: quadruplets with all pictures, by name.
         zero_shot: classification sets.
+        pools: real unsafe items among safe distractors.
         harmless: the unsafe pictures are harmless stand-ins, and the report may show them as they are.
         seed: of the bootstrap, of the shuffled control and of the choice of examples.
     """
 
     benchmarks: Mapping[str, Dataset]
     zero_shot: Sequence[ClassificationSet] = ()
+    pools: Sequence[UnsafePool] = ()
     harmless: bool = False
     seed: int = 0
 

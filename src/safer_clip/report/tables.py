@@ -253,6 +253,20 @@ def _quadruplet_table(results: Results, benchmark: str) -> Table:
     return Table(benchmark, "Method", columns, rows, groups)
 
 
+def unsafe_pool_table(results: Results) -> Table | None:
+    """Unsafe retrieval rates on real data, by method, source and direction; none if none was measured."""
+    sources = list(dict.fromkeys(name for method in results.methods.values() for name in method.unsafe_retrieval))
+    if not sources:
+        return None
+    rows = []
+    for key, method in results.methods.items():
+        rates = [method.unsafe_retrieval.get(name, {}).get(d) for name in sources for d in UNSAFE_DIRECTIONS]
+        cells = [Cell(percent(rate.unsafe_rate), interval(rate.interval)) if rate else Cell(ABSENT) for rate in rates]
+        rows.append(Row(method.title, cells, base=key == BASE))
+    columns = [arrow(d) for d in UNSAFE_DIRECTIONS] * len(sources)
+    return Table("Unsafe first, lower is better", "Method", columns, rows, [(name, 2) for name in sources])
+
+
 def loss_tables(results: Results) -> list[Table]:
     """The mean of each loss term in each epoch, by method."""
     return [_loss_table(method) for method in results.methods.values() if any(method.loss)]
