@@ -80,9 +80,9 @@ def proof(output: OutputFile, overwrite: Overwrite = False) -> None:
 @app.command()
 def check(
     data: Annotated[Path, typer.Argument(help="Table, saved data set, ViSU file, or a folder with one of them.")],
-    image_root: Annotated[Path | None, typer.Option(help="Folder that a table's picture paths start from.")] = None,
+    image_root: Annotated[Path | None, typer.Option(help="Folder that picture paths start from.")] = None,
     coco_root: Annotated[Path | None, typer.Option(help="For ViSU: COCO's folder, with train2017 and so on.")] = None,
-    unsafe_root: Annotated[Path | None, typer.Option(help="For ViSU: folder of the unsafe pictures.")] = None,
+    unsafe_root: Annotated[Path | None, typer.Option(help="For ViSU, NSFW-Caps: folder of the unsafe pictures.")] = None,
     max_bad_rows: Annotated[int, typer.Option(help="Drop up to this many bad rows instead of failing.", min=0)] = 0,
 ) -> None:
     """Read quadruplets and report every problem of the input at once."""

@@ -62,7 +62,7 @@ class TrainConfig(DataConfig):
     """What determines a training run, besides the fields of :class:`DataConfig`. ``None`` is the method's own choice.
 
     Attributes:
-        model: a folder in the ``transformers`` layout, or ``"miniature"``.
+        model: a folder in the ``transformers`` layout, ``owner/name`` on the hub, or ``"miniature"``.
         method: ``"safer_clip"``, ``"safe_clip"`` or ``"clip_plus"``.
         output: folder of the tuned model; must be empty or absent, unless a run is resumed.
         seed: of adapters, order and dropout.

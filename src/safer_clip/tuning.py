@@ -24,6 +24,7 @@ from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.lora import add_adapters, merge_adapters
+from safer_clip.models.sources import locate_model
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
 from safer_clip.reference import load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
@@ -55,12 +56,8 @@ class TunedModel:
 
 
 def load_encoder(model: str) -> DualEncoder:
-    """Load a model folder, or the miniature by its name."""
-    if model == "miniature":
-        from safer_clip.miniature import load_encoder as load_miniature
-
-        return load_miniature()
-    return DualEncoder.load(model)
+    """Load a model by its folder, by its name on the hub, or the miniature; raises as :func:`locate_model` and ``load``."""
+    return DualEncoder.load(locate_model(model))
 
 
 def load_data(config: DataConfig, need_pictures: bool = True) -> Dataset:
@@ -181,8 +178,7 @@ def check_model(model: str) -> None:
     Raises:
         ConfigError: names the files that are missing.
     """
-    if model != "miniature":
-        DualEncoder.check(model)
+    DualEncoder.check(locate_model(model))
 
 
 def write_pairing(model: str, data: DataConfig, output: Path) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safer_clip.data.loading import TABLE_SUFFIXES, load_rows
+from safer_clip.data.nsfw_caps import is_nsfw_caps, read_raw_nsfw_caps
 from safer_clip.data.problems import Kind, ProblemLog
 from safer_clip.data.quadruplets import ReadResult
 from safer_clip.data.reading import ColumnMap, ReadOptions
@@ -25,15 +26,17 @@ def read_quadruplets(
     """Read quadruplets from a table, a ViSU file or a folder.
 
     A folder may be one that ``datasets.Dataset.save_to_disk`` wrote, or hold a ``quadruplets`` table or a single table of
-    any name. Rows with ViSU's columns are read by :func:`~safer_clip.data.visu.read_visu`, unless ``columns`` is given; all
-    others by :func:`~safer_clip.data.tables.read_table`.
+    any name. Unless ``columns`` is given, rows with ViSU's columns are read by :func:`~safer_clip.data.visu.read_visu`, and
+    those with NSFW-Caps' by :func:`~safer_clip.data.nsfw_caps.read_raw_nsfw_caps`; all others by
+    :func:`~safer_clip.data.tables.read_table`.
 
     Args:
         path: the file or folder.
-        image_root: for tables, the folder that image paths start from.
+        image_root: for tables, the folder that image paths start from; for NSFW-Caps, that of the safe images.
         columns: for tables, the source's column names.
         coco_root: for ViSU, COCO's folder; by default the JSON's own, if it holds one of COCO's.
-        unsafe_root: for ViSU, the folder of the unsafe images; by default the JSON's own, if it holds any of them.
+        unsafe_root: for ViSU and NSFW-Caps, the folder of the unsafe images; for ViSU by default the JSON's own, if it holds
+            any of them.
         options: how strictly to read.
 
     Raises:
@@ -52,6 +55,9 @@ def read_quadruplets(
         _refuse({"image_root": image_root}, "ViSU; use coco_root and unsafe_root")
         beside_coco, beside_unsafe = find_roots(raw, file.parent)
         return read_raw_visu(raw, coco_root or beside_coco, unsafe_root or beside_unsafe, options, log)
+    if columns is None and is_nsfw_caps(raw):
+        _refuse({"coco_root": coco_root}, "NSFW-Caps; use image_root and unsafe_root")
+        return read_raw_nsfw_caps(raw, image_root, unsafe_root, options, log)
     _refuse(visu_only, "a table; use image_root")
     return read_raw_table(raw, image_root or file.parent, columns, options, log)
 
