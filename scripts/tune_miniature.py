@@ -4,13 +4,14 @@
     python scripts/tune_miniature.py seeds --output docs/tuning/seeds.jsonl
     python scripts/tune_miniature.py ablate --output docs/tuning/ablations.jsonl
     python scripts/tune_miniature.py tabulate docs/tuning
+    python scripts/tune_miniature.py draw docs/tuning --output docs/images/frontier.png
 
 *Sweep*: sixteen trials a method, eight learning rates times two values of one other setting that matters; seed 0.
 A trial's score is taken on Mini-ViSU's validation split alone: the harmonic mean of safety (share of unsafe queries whose
 first answer over the mixed pool is safe, mean of both directions) and utility (R@1 of safe queries over the mixed pool,
 mean of both directions). The test sets are measured as well, for the frontier, but choose nothing.
 
-*Seeds*: the best trial of each method with three seeds. *Ablate*: SafeR-CLIP with one ingredient changed at a time.
+*Seeds*: the best trial of each method with three seeds. *Ablate*: the same with one ingredient changed at a time.
 
 A trial that stands in the output is not run again, so a run that was interrupted goes on, and two processes may share the
 work by method. Every trial takes one to two minutes on one core.
@@ -19,6 +20,7 @@ work by method. Every trial takes one to two minutes on one core.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -28,17 +30,18 @@ from pathlib import Path
 from typing import Any
 
 from safer_clip.comparison import Comparison
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.suite import Suite
 from safer_clip.methods import METHODS
 from safer_clip.miniature import load_encoder, load_split
 from safer_clip.miniature.settings import TRAINING_ROWS, TUNED, demo_config
 from safer_clip.miniature.suite import load_suite
-from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.reference import load_reference
 from safer_clip.results import MethodResults
 from safer_clip.tuning import record_training, tune
 
 LEARNING_RATES = (1e-4, 2.5e-4, 6e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2, 2.4e-2)
+BASE_ZERO_SHOT = 90.9  # of the untouched miniature CLIP
 PUBLISHED = METHODS["safe_clip"].objective().weights
 
 
@@ -57,13 +60,19 @@ OTHER_SETTING: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "own pairs instead of the nearest": {"pairing": "own"},
-    "no curriculum": {"curriculum": (), "epochs": 3},
-    "no cross-modal redirection": {"objective": {"cross_modal": 0.0}},
-    "no uni-modal redirection": {"objective": {"uni_modal": 0.0}},
-    "no preservation by cosine": {"objective": {"preservation": 0.0}},
-    "no preservation across modalities": {"objective": {"cross_preservation": 0.0}},
+ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "safer_clip": {
+        "own pairs instead of the nearest": {"pairing": "own"},
+        "no cross-modal redirection": {"objective": {"cross_modal": 0.0}},
+        "no uni-modal redirection": {"objective": {"uni_modal": 0.0}},
+        "no preservation by cosine": {"objective": {"preservation": 0.0}},
+        "no preservation across modalities": {"objective": {"cross_preservation": 0.0}},
+        "no curriculum": {"curriculum": (), "epochs": 3},
+    },
+    "safe_clip": {
+        "cosine terms alone": {"objective": {"weights": (0.1, 0.1, 0.1, 0.2, 0.0, 0.0, 0.0, 0.0)}},
+        "contrastive terms alone": {"objective": {"weights": (0.0, 0.0, 0.0, 0.0, 0.25, 0.25, 0.25, 0.5)}},
+    },
 }
 
 
@@ -85,22 +94,20 @@ def sweep(methods: Sequence[str]) -> Iterator[Trial]:
                 yield Trial(f"{method}, lr {rate:g}, {name}", method, {"learning_rate": rate, **changes})
 
 
-def seeds(methods: Sequence[str]) -> Iterator[Trial]:
-    """The chosen settings with three seeds."""
-    for method in methods:
-        for seed in range(3):
+def repeat(methods: Sequence[str], seeds: int) -> Iterator[Trial]:
+    """The chosen settings with several seeds."""
+    for seed in range(seeds):
+        for method in methods:
             yield Trial(f"{method}, seed {seed}", method, seed=seed)
 
 
-def ablate(methods: Sequence[str]) -> Iterator[Trial]:
-    """SafeR-CLIP's chosen settings with one change each, three seeds."""
-    chosen = TUNED["safer_clip"]
-    for name, changes in ABLATIONS.items():
-        merged = (
-            {"objective": {**chosen.get("objective", {}), **changes["objective"]}} if "objective" in changes else changes
-        )
-        for seed in range(3):
-            yield Trial(f"safer_clip, {name}, seed {seed}", "safer_clip", merged, seed)
+def ablate(methods: Sequence[str], seeds: int) -> Iterator[Trial]:
+    """The chosen settings with one change each."""
+    for seed in range(seeds):
+        for method in methods:
+            for name, changes in ABLATIONS.get(method, {}).items():
+                objective = {**TUNED[method].get("objective", {}), **changes.get("objective", {})}
+                yield Trial(f"{method}, {name}, seed {seed}", method, {**changes, "objective": objective}, seed)
 
 
 class Bench:
@@ -120,15 +127,27 @@ class Bench:
             config = demo_config(trial.method, Path(folder), trial.seed, **trial.changes)
             tuned = tune(load_encoder(), self.table, self.reference, config)
             record = record_training(tuned, config)
-        measured = {name: self._measure(name, tuned.encoder) for name in self.suites}
+        measured, sides = {}, {}
+        for name, suite in self.suites.items():
+            comparison = Comparison(suite)
+            comparison.sides.update(self.base[name].sides)
+            measured[name] = comparison.add("tuned", "tuned", tuned.encoder)
+            sides |= comparison.sides["tuned"]
         row = {"key": trial.key, "method": trial.method, "seed": trial.seed, "settings": record.settings}
         training = {"seconds": record.seconds, "drift": record.drift[-1], "loss": record.loss[-1]}
+        training["cones"] = compare_cones(sides["mini_nsfw_caps"])
         return row | training | {name: flatten(found) for name, found in measured.items()}
 
-    def _measure(self, name: str, encoder: DualEncoder) -> MethodResults:
-        comparison = Comparison(self.suites[name])
-        comparison.sides.update(self.base[name].sides)
-        return comparison.add("tuned", "tuned", encoder)
+
+def compare_cones(sides: QuadrupletEmbeddings) -> dict[str, float]:
+    """Mean cosine of all items of a kind with all safe items of a modality: whose cone are they in?"""
+    safe = {"safe texts": sides.safe_text, "safe images": sides.safe_image}
+    unsafe = {"unsafe texts": sides.unsafe_text, "unsafe images": sides.unsafe_image}
+    pairs = itertools.product({**unsafe, **safe}.items(), safe.items())
+    return {
+        f"{one}, {other}": round(float(rows.mean(axis=0) @ columns.mean(axis=0)), 3)
+        for (one, rows), (other, columns) in pairs
+    }
 
 
 def flatten(found: MethodResults) -> dict[str, Any]:
@@ -185,6 +204,7 @@ def run_trials(trials: Sequence[Trial], output: Path) -> None:
 
 def tabulate(folder: Path) -> None:
     """Print Markdown tables of all that was measured."""
+    compare_at_equal_cost(read_rows(folder / "sweep.jsonl"))
     for name in ("sweep", "seeds", "ablations"):
         rows = read_rows(folder / f"{name}.jsonl")
         if not rows:
@@ -196,6 +216,52 @@ def tabulate(folder: Path) -> None:
         print("|---|---|---|---|---|---|---|---|")
         for key, same in groups.items():
             print(f"| {key} | {_cells(same)} |")
+
+
+def compare_at_equal_cost(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the safest trial of each method among those that cost at most so many points of zero-shot accuracy."""
+    print("\nsafest trial (mean R@1 of T*->V and V*->T) at a zero-shot cost of at most ...\n")
+    print("| method | 1 point | 2 points | 5 points | 10 points | 30 points |\n|---|---|---|---|---|---|")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = []
+        for cost in (1, 2, 5, 10, 30):
+            allowed = [row for row in rows if row["method"] == method and row["test"]["zero_shot"] >= BASE_ZERO_SHOT - cost]
+            top = max(allowed, key=find_partners, default=None)
+            cells.append(f"{find_partners(top):.1f} ({', '.join(top['key'].split(', ')[1:])})" if top else "none")
+        print(f"| {method} | {' | '.join(cells)} |")
+
+
+def find_partners(row: dict[str, Any]) -> float:
+    """Mean R@1 of unsafe queries of both directions on Mini-NSFW-Caps."""
+    found = row["test"]["mini_nsfw_caps"]
+    return (found["T*->V"]["R@1"] + found["V*->T"]["R@1"]) / 2
+
+
+def draw_frontier(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw every trial of the sweep: zero-shot accuracy against redirection."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 4), sharex=True)
+    panels = {"T*->V": "R@1 of T*->V", "V*->T": "R@1 of V*->T", "mean": "mean of both"}
+    for axis, (direction, label) in zip(axes, panels.items(), strict=True):
+        for method, marker in (("clip_plus", "s"), ("safe_clip", "^"), ("safer_clip", "D")):
+            own = [row for row in rows if row["method"] == method]
+            values = [
+                find_partners(row) if direction == "mean" else row["test"]["mini_nsfw_caps"][direction]["R@1"] for row in own
+            ]
+            zero_shot = [row["test"]["zero_shot"] for row in own]
+            axis.scatter(zero_shot, values, marker=marker, s=28, label=METHODS[method].title, alpha=0.8)
+        axis.set_title(label, fontsize=11)
+        axis.set_xlabel("zero-shot mean, %")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("Mini-NSFW-Caps, %")
+    axes[0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
 
 
 def _cells(rows: Sequence[dict[str, Any]]) -> str:
@@ -214,17 +280,24 @@ def _spread(values: Sequence[float]) -> str:
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["sweep", "seeds", "ablate", "tabulate"])
+    parser.add_argument("what", choices=["sweep", "seeds", "ablate", "tabulate", "draw"])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/tuning"), help="of the tables to read")
-    parser.add_argument("--output", type=Path, help="JSON lines, appended to")
+    parser.add_argument("--output", type=Path, help="JSON lines, appended to; for draw a picture")
     parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=3, help="how many, for seeds and ablate")
     options = parser.parse_args()
     if options.what == "tabulate":
         tabulate(options.folder)
         return
     if options.output is None:
         parser.error("--output is wanted")
-    trials = {"sweep": sweep, "seeds": seeds, "ablate": ablate}[options.what](options.method)
+    if options.what == "draw":
+        draw_frontier(read_rows(options.folder / "sweep.jsonl"), options.output)
+        return
+    if options.what == "sweep":
+        trials = sweep(options.method)
+    else:
+        trials = {"seeds": repeat, "ablate": ablate}[options.what](options.method, options.seeds)
     run_trials(list(trials), options.output)
 
 

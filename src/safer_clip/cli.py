@@ -255,6 +255,26 @@ def push(
 
 
 @app.command()
+def judge(
+    images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
+    output: OutputFile,
+    judges: Annotated[
+        list[str], typer.Option("--judge", help="nudenet, a CLIP head's folder, chat:MODEL[@URL]; repeatable.")
+    ],
+    combine: Annotated[str, typer.Option(help="any, all or mean of the judges.")] = "any",
+    overwrite: Overwrite = False,
+) -> None:
+    """Say which pictures are unsafe, and each judge's own rate (JSON)."""
+    from safer_clip.files import write_json
+    from safer_clip.judges.folders import judge_folder
+
+    _refuse_existing(output, overwrite)
+    found = judge_folder(images, judges, combine)
+    write_json(output, found)
+    typer.echo(f"Wrote {output}; {found['unsafe_rate']:.1f} % of {len(found['images'])} pictures are unsafe")
+
+
+@app.command()
 def gate(
     results: Annotated[Path, typer.Argument(help="A results.json.")],
     method: Annotated[str | None, typer.Option(help="Which of its methods; by default its last.")] = None,

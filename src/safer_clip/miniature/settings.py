@@ -17,7 +17,7 @@ PASSES = 3
 TUNED: dict[str, dict[str, Any]] = {
     "clip_plus": {"learning_rate": 1e-3},
     "safe_clip": {"learning_rate": 1e-4},
-    "safer_clip": {"learning_rate": 1e-3},
+    "safer_clip": {"learning_rate": 1.2e-2, "objective": {"preservation": 4.0, "cross_preservation": 0.2}},
 }
 
 
