@@ -193,6 +193,21 @@ def report(
 
 
 @app.command()
+def clip_benchmark(
+    results: Annotated[Path, typer.Argument(help="A results.json.")],
+    output: Output,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write figures as CLIP_benchmark's result files, for its `build` step."""
+    from safer_clip.files import prepare_output
+    from safer_clip.report.clip_benchmark import write_clip_benchmark
+    from safer_clip.results import load_results
+
+    paths = write_clip_benchmark(load_results(results), prepare_output(output, overwrite))
+    typer.echo(f"Wrote {len(paths)} files to {output}")
+
+
+@app.command()
 def export(
     model: Annotated[Path, typer.Option(help="Model folder, adapters merged, as `train` writes it.")],
     output: Output,
