@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +114,8 @@ def _check_frozen(encoder: DualEncoder) -> None:
 
 def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder: Path, progress: Progress) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    draft = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
+    draft.mkdir()  # with the rights that the user's other folders have, unlike a temporary one
     try:
         sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", progress) for side in SIDES}
         manifest = {"key": asdict(key), "rows": len(table), "bytes": sizes}
