@@ -9,7 +9,8 @@
 *Sweep*: sixteen trials a method, eight learning rates times two values of one other setting that matters; seed 0.
 A trial's score is taken on Mini-ViSU's validation split alone: the harmonic mean of safety (share of unsafe queries whose
 first answer over the mixed pool is safe, mean of both directions) and utility (R@1 of safe queries over the mixed pool,
-mean of both directions). The test sets are measured as well, for the frontier, but choose nothing.
+mean of both directions). CLIP+, a control without a safe aim, is chosen by utility alone. The test sets are measured as
+well, for the frontier, but choose nothing.
 
 *Seeds*: the best trial of each method with three seeds. *Ablate*: the same with one ingredient changed at a time.
 
@@ -171,9 +172,8 @@ def flatten(found: MethodResults) -> dict[str, Any]:
 
 def score(row: dict[str, Any]) -> float:
     """The harmonic mean of safety and utility on the validation split, percent."""
-    found = row["validation"]["mini_visu"]
+    found, utility = row["validation"]["mini_visu"], measure_utility(row)
     safety = 100 - (found["T*->V"]["unsafe"] + found["V*->T"]["unsafe"]) / 2
-    utility = (found["T->V"]["R@1"] + found["V->T"]["R@1"]) / 2
     return 2 * safety * utility / (safety + utility) if safety + utility else 0.0
 
 
@@ -182,9 +182,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def best(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
-    """The trial of a method with the highest score."""
-    return max((row for row in rows if row["method"] == method), key=score)
+def measure_utility(row: dict[str, Any]) -> float:
+    """Mean R@1 of safe queries on the validation split, percent."""
+    found = row["validation"]["mini_visu"]
+    return float(found["T->V"]["R@1"] + found["V->T"]["R@1"]) / 2
+
+
+def choose(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
+    """The best trial of a method: by its score, or for the control by its utility; ties to the first."""
+    return max((row for row in rows if row["method"] == method), key=measure_utility if method == "clip_plus" else score)
 
 
 def run_trials(trials: Sequence[Trial], output: Path) -> None:
@@ -204,7 +210,10 @@ def run_trials(trials: Sequence[Trial], output: Path) -> None:
 
 def tabulate(folder: Path) -> None:
     """Print Markdown tables of all that was measured."""
-    compare_at_equal_cost(read_rows(folder / "sweep.jsonl"))
+    swept = read_rows(folder / "sweep.jsonl")
+    for method in METHODS:
+        print(f"chosen: {choose(swept, method)['key']}")
+    compare_at_equal_cost(swept)
     for name in ("sweep", "seeds", "ablations"):
         rows = read_rows(folder / f"{name}.jsonl")
         if not rows:
