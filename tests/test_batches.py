@@ -6,10 +6,10 @@ from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows, spli
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.miniature import load_split
+from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing
 
 ROWS = [5, 2, 9, 2]
-SIDES = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,17 @@ def test_splitting_off_the_reference(batch):
 
 def test_splitting_sides():
     text, image = torch.arange(12.0).view(6, 2), torch.arange(12.0, 24.0).view(6, 2)
-    sides = split_sides(text, image, 3)
+    sides = split_sides(text, image, SIDES, 3)
     assert torch.equal(sides.safe_text, text[:3])
     assert torch.equal(sides.unsafe_text, text[3:])
     assert torch.equal(sides.safe_image, image[:3])
     assert torch.equal(sides.unsafe_image, image[3:])
-    safe_alone = split_sides(text, image, 6)
+    safe_alone = split_sides(text, image, ["safe_text", "safe_image"], 6)
     assert torch.equal(safe_alone.safe_text, text)
-    assert safe_alone.unsafe_image.shape == (0, 2)
+    assert safe_alone.unsafe_image is None
+    texts_alone = split_sides(text, None, ["safe_text", "unsafe_text"], 3)
+    assert torch.equal(texts_alone.unsafe_text, text[3:])
+    assert texts_alone.safe_image is None
 
 
 def test_a_batch_is_read_as_its_rows_one_by_one(table, encoder, items):
@@ -124,7 +127,8 @@ def test_a_batch_is_read_as_its_rows_one_by_one(table, encoder, items):
 
 def test_unsafe_halves_can_be_left_out(table, encoder, reference, batch):
     order = TrainingOrder(np.array(ROWS), (1,), 4)
-    rows = OrderedQuadruplets(table.remove_columns(["unsafe_image", "unsafe_caption"]), order, encoder.preparation, ["safe"])
+    safe_alone = table.remove_columns(["unsafe_image", "unsafe_caption"])
+    rows = OrderedQuadruplets(safe_alone, order, encoder.preparation, ["safe_text", "safe_image"])
     safe = Collator(encoder.preparation, reference)(rows.__getitems__([0, 1, 2, 3]))
     assert torch.equal(safe["pixel_values"], batch["pixel_values"][:4])
     assert len(safe["input_ids"]) == 4

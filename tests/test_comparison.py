@@ -25,9 +25,8 @@ def table():
 @pytest.fixture(scope="module")
 def suite(table):
     positions = next(each for each in load_zero_shot() if each.name == "positions")
-    return Suite(
-        {"mini_visu": load_split("mini_visu", rows=ROWS), "mini_nsfw_caps": table}, [render_set(positions)], True, 3
-    )
+    benchmarks = {"mini_visu": load_split("mini_visu", rows=ROWS), "mini_nsfw_caps": table}
+    return Suite(benchmarks, [render_set(positions)], harmless=True, seed=3)
 
 
 @pytest.fixture(scope="module")

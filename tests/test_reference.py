@@ -193,6 +193,6 @@ def test_missing_pictures_are_named(encoder, table, tmp_path):
     stored = table.cast_column("unsafe_image", Image(decode=False)).to_dict()
     stored["unsafe_image"][3] = None
     holed = Dataset.from_dict(stored, features=table.features)
-    with pytest.raises(ConfigError, match="row 3 has no unsafe_image"):
+    with pytest.raises(ConfigError, match="1 of 24 rows have no unsafe_image"):
         load_reference(encoder, holed, tmp_path)
     assert list(tmp_path.iterdir()) == []

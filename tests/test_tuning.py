@@ -15,7 +15,7 @@ from safer_clip.miniature import load_encoder, load_split
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.lora import LoraSettings
 from safer_clip.reference import SIDES, ReferenceKey, encode_table, open_store
-from safer_clip.trainer import SafetyTrainer
+from safer_clip.trainer import SafetyTrainer, TrainingError
 from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, plan_training, train, tune
 
 
@@ -285,12 +285,61 @@ def test_the_first_rows_can_be_used_alone(configure):
     assert len(load_data(configure(rows=500))) == 12
 
 
-def test_absent_pictures_are_refused(table, configure, tmp_path):
-    columns = table.cast_column("safe_image", Image(decode=False)).cast_column("unsafe_image", Image(decode=False)).to_dict()
-    columns["safe_image"][2] = columns["unsafe_image"][4] = None
-    Dataset.from_dict(columns, features=table.features).save_to_disk(tmp_path / "holed")
-    with pytest.raises(ConfigError, match="2 pictures are absent"):
-        train(configure(data=str(tmp_path / "holed")))
+@pytest.fixture
+def without(table, tmp_path):
+    """The table without the pictures of some rows, by side."""
+
+    def save(**rows_by_side):
+        columns = table
+        for side in ("safe_image", "unsafe_image"):
+            columns = columns.cast_column(side, Image(decode=False))
+        columns = columns.to_dict()
+        for side, rows in rows_by_side.items():
+            for row in rows:
+                columns[side][row] = None
+        Dataset.from_dict(columns, features=table.features).save_to_disk(tmp_path / "holed")
+        return str(tmp_path / "holed")
+
+    return save
+
+
+def test_pictures_that_some_rows_lack_are_told(configure, without):
+    data = without(safe_image=[2], unsafe_image=[4])
+    told = "1 of 12 rows have no safe_image and 1 of 12 rows have no unsafe_image"
+    for job in (train, plan_training):
+        with pytest.raises(ConfigError, match=told):
+            job(configure(f"out-{job.__name__}", data=data))
+
+
+def test_captions_alone_train_the_text_encoder(configure, without):
+    said: list[str] = []
+    tuned = train(configure(data=without(safe_image=range(12), unsafe_image=range(12))), said.append)
+    assert "The data have no safe_image and no unsafe_image: terms that need them are left out" in said
+    assert set(tuned.progress.losses[-1]) == {"redirect_text", "preserve_text"}
+    text, vision = tuned.progress.drift[-1]
+    assert text > 0 == vision
+
+
+@pytest.mark.parametrize(
+    ("method", "terms"),
+    [
+        (
+            "safer_clip",
+            {"redirect_text", "preserve_text", "preserve_image", "preserve_image_to_text", "preserve_text_to_image"},
+        ),
+        ("clip_plus", {"contrast"}),
+    ],
+)
+def test_unsafe_pictures_may_be_absent(configure, without, method, terms):
+    tuned = train(configure(data=without(unsafe_image=range(12)), method=method))
+    assert set(tuned.progress.losses[-1]) == terms
+    assert min(tuned.progress.drift[-1]) > 0
+
+
+def test_a_method_that_needs_pictures_says_so(configure, without):
+    data = without(safe_image=range(12), unsafe_image=range(12))
+    with pytest.raises(TrainingError, match="no term for data with safe_text alone"):
+        train(configure(data=data, method="clip_plus"))
 
 
 def test_a_model_folder_can_be_named(tuned, configure):

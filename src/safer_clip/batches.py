@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
-from safer_clip.objectives import Reference, Sides
+from safer_clip.objectives.base import SIDES, Reference, Side, Sides
 from safer_clip.pairing import Pairing
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from safer_clip.models.preparation import Preparation
 
 Batch = dict[str, Tensor]
-
-Kind = Literal["safe", "unsafe"]
-KINDS: tuple[Kind, Kind] = ("safe", "unsafe")
 
 _REFERENCE_PREFIX = "reference_"
 
@@ -36,18 +33,19 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
         table: quadruplets with all pictures.
         order: the rows to serve.
         preparation: turns a picture into pixels, so that this happens where pictures are read.
-        kinds: which halves of the quadruplets to read.
+        sides: which sides of the quadruplets to read, of :data:`~safer_clip.objectives.base.SIDES` and in that order.
     """
 
     def __init__(
-        self, table: Dataset, order: TrainingOrder, preparation: Preparation, kinds: Sequence[Kind] = KINDS
+        self, table: Dataset, order: TrainingOrder, preparation: Preparation, sides: Sequence[Side] = SIDES
     ) -> None:
         from datasets import Image
 
-        self.kinds = tuple(kinds)
-        self.table = table.select_columns([f"{kind}_{part}" for kind in kinds for part in ("caption", "image")])
-        for kind in kinds:
-            self.table = self.table.cast_column(f"{kind}_image", Image(decode=False))
+        self.texts = [side for side in sides if side.endswith("text")]
+        self.images = [side for side in sides if side.endswith("image")]
+        self.table = table.select_columns([*map(name_column, self.texts), *self.images])
+        for side in self.images:
+            self.table = self.table.cast_column(side, Image(decode=False))
         self.picture = Image()
         self.order = order
         self.preparation = preparation
@@ -62,13 +60,13 @@ class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
         """Read a whole batch, which is what a ``DataLoader`` asks for: decoding and resizing run in threads."""
         rows = [int(self.order.rows[index]) for index in indices]
         cells = self.table[rows]
-        stored = [cell for kind in self.kinds for cell in cells[f"{kind}_image"]]
+        stored = [cell for side in self.images for cell in cells[side]]
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # one in a worker process
             images = list(threads.map(self._prepare, stored))
         return [
             {
                 "row": row,
-                "captions": [cells[f"{kind}_caption"][i] for kind in self.kinds],
+                "captions": [cells[name_column(side)][i] for side in self.texts],
                 "images": images[i :: len(rows)],
             }
             for i, row in enumerate(rows)
@@ -92,24 +90,24 @@ class ReferenceRows:
     pairing: Pairing
 
     def look_up(self, rows: Sequence[int]) -> Batch:
-        """Six tensors float32 ``(b, d)`` under prefixed names; :func:`split_reference` makes a ``Reference`` of them."""
+        """Up to six tensors float32 ``(b, d)`` under prefixed names; :func:`split_reference` makes a ``Reference`` of them.
+
+        Sides that the store lacks are left out.
+        """
         own = np.asarray(rows)
         target = self.pairing.targets[own]
-        store = self.embeddings
-        found = {
-            "safe_text": store.safe_text[own],
-            "unsafe_text": store.unsafe_text[own],
-            "safe_image": store.safe_image[own],
-            "unsafe_image": store.unsafe_image[own],
-            "target_text": store.safe_text[target],
-            "target_image": store.safe_image[target],
+        wanted: dict[str, Any] = {side: (getattr(self.embeddings, side), own) for side in SIDES}
+        wanted |= {"target_text": (self.embeddings.safe_text, target), "target_image": (self.embeddings.safe_image, target)}
+        return {
+            _REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(store[rows]))
+            for name, (store, rows) in wanted.items()
+            if len(store)
         }
-        return {_REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in found.items()}
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Puts rows together: the safe half first, then the unsafe half if it is read, so that each encoder runs once for both.
+    """Puts rows together, side after side, so that each encoder runs once for all of them.
 
     Attributes:
         preparation: gives the tokenizer.
@@ -120,19 +118,18 @@ class Collator:
     reference: ReferenceRows
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> Batch:
-        """Collate ``b`` rows of ``k`` kinds.
+        """Collate ``b`` rows with ``k`` sides of a modality.
 
         Returns:
             the model's inputs, such as ``input_ids`` ``(kb, longest)`` and ``pixel_values`` ``(kb, 3, h, w)``, ``rows``
-            ``(b,)``, and the reference's six, each ``(b, d)``.
+            ``(b,)``, and the reference's, each ``(b, d)``.
         """
-        halves = range(len(items[0]["captions"]))
-        texts = [item["captions"][half] for half in halves for item in items]
-        images = [item["images"][half] for half in halves for item in items]
+        texts = [caption for side in zip(*(item["captions"] for item in items), strict=True) for caption in side]
+        images = [image for side in zip(*(item["images"] for item in items), strict=True) for image in side]
         rows = [item["row"] for item in items]
         return {
             **self.preparation.prepare_texts(texts),
-            **{name: torch.stack([image[name] for image in images]) for name in images[0]},
+            **({name: torch.stack([image[name] for image in images]) for name in images[0]} if images else {}),
             "rows": torch.tensor(rows),
             **self.reference.look_up(rows),
         }
@@ -143,11 +140,21 @@ def split_reference(batch: Batch) -> tuple[Batch, Reference]:
     found = {
         name.removeprefix(_REFERENCE_PREFIX): part for name, part in batch.items() if name.startswith(_REFERENCE_PREFIX)
     }
-    own = Sides(**{side: found[side] for side in ("safe_text", "unsafe_text", "safe_image", "unsafe_image")})
+    own = Sides(**{side: found.get(side) for side in SIDES})
     inputs = {name: part for name, part in batch.items() if name != "rows" and not name.startswith(_REFERENCE_PREFIX)}
-    return inputs, Reference(own, found["target_text"], found["target_image"])
+    return inputs, Reference(own, found.get("target_text"), found.get("target_image"))
 
 
-def split_sides(text: Tensor, image: Tensor, rows: int) -> Sides:
-    """Cut embeddings into the four sides: the first ``rows`` are safe, the rest, as many or none, are unsafe."""
-    return Sides(text[:rows], text[rows:], image[:rows], image[rows:])
+def split_sides(text: Tensor | None, image: Tensor | None, sides: Sequence[Side], rows: int) -> Sides:
+    """Cut embeddings ``(k b, d)`` of both modalities into sides of ``b`` rows, in the order in which they were collated."""
+    parts = {"text": _cut(text, rows), "image": _cut(image, rows)}
+    return Sides(**{side: parts[side.split("_")[1]].pop(0) for side in sides})
+
+
+def name_column(side: str) -> str:
+    """The table's column of a side."""
+    return side.replace("text", "caption")
+
+
+def _cut(embeddings: Tensor | None, rows: int) -> list[Tensor]:
+    return [] if embeddings is None else [embeddings[start : start + rows] for start in range(0, len(embeddings), rows)]

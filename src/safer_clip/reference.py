@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safer_clip.errors import ConfigError, SaferClipError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
+from safer_clip.objectives.base import SIDES, Side
 from safer_clip.progress import show_progress
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from safer_clip.models.dual_encoder import DualEncoder
 
-SIDES = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
 MANIFEST = "manifest.json"
 Progress = Callable[[int], None]
 
@@ -57,9 +57,36 @@ class ReferenceKey:
 
 
 def encode_table(encoder: DualEncoder, table: Dataset, batch_size: int = 256) -> QuadrupletEmbeddings:
-    """Embed all four sides of a table in memory: float32 ``(n, d)`` each, L2-normalised."""
-    parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in SIDES}
-    return QuadrupletEmbeddings(**{side: np.concatenate(rows) for side, rows in parts.items()})
+    """Embed all sides of a table in memory: float32 ``(n, d)`` each, L2-normalised; ``(0, d)`` where it has no pictures."""
+    parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in find_sides(table)}
+    return _fill_sides({str(side): np.concatenate(rows) for side, rows in parts.items()})
+
+
+def find_sides(table: Dataset) -> tuple[Side, ...]:
+    """The sides that every row has; captions are always there.
+
+    Raises:
+        ConfigError: some rows have a picture of a side and some have not.
+    """
+    from datasets import Image
+
+    found: list[Side] = ["safe_text", "unsafe_text"]
+    problems = []
+    for side in SIDES[2:]:
+        cells = table.select_columns(side).cast_column(side, Image(decode=False)).with_format(None)[side]
+        absent = sum(cell is None for cell in cells)
+        if not absent:
+            found.append(side)
+        elif absent < len(table):
+            problems.append(f"{absent} of {len(table)} rows have no {side}")
+    if problems:
+        raise ConfigError(f"{' and '.join(problems)}; a side is needed for all rows or for none, so leave those rows out")
+    return tuple(found)
+
+
+def _fill_sides(found: Mapping[str, NDArray[np.float32]]) -> QuadrupletEmbeddings:
+    nothing = np.zeros((0, found["safe_text"].shape[1]), np.float32)
+    return QuadrupletEmbeddings(**{side: found.get(side, nothing) for side in SIDES})
 
 
 def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> QuadrupletEmbeddings:
@@ -67,18 +94,18 @@ def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> Quadrupl
 
     Args:
         encoder: the pre-trained model, before it gets adapters.
-        table: quadruplets with all four sides.
+        table: quadruplets; pictures of a side may be absent from all rows.
         root: folder of the stores.
 
     Raises:
         ReferenceStoreError: the store of this key is damaged.
-        ConfigError: the model is already wrapped for training, or the table lacks pictures.
+        ConfigError: the model is already wrapped for training, or some rows lack pictures that others have.
     """
     _check_frozen(encoder)
     key = ReferenceKey.of(encoder, table)
     folder = root / key.name
     if not folder.exists():
-        with show_progress("Encoding", len(SIDES) * len(table)) as advance:
+        with show_progress("Encoding", len(find_sides(table)) * len(table)) as advance:
             _write_store(encoder, table, key, folder, advance)
     return open_store(folder, key, len(table))
 
@@ -96,15 +123,15 @@ def open_store(folder: Path, key: ReferenceKey, rows: int) -> QuadrupletEmbeddin
         raise ReferenceStoreError(f"{folder} has no readable {MANIFEST}{advice}") from error
     if manifest.get("key") != asdict(key):
         raise ReferenceStoreError(f"{folder} was made from another model, preprocessing or data{advice}")
-    arrays = {}
-    for side in SIDES:
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for side in manifest["bytes"]:
         path = folder / f"{side}.npy"
         if not path.is_file() or path.stat().st_size != manifest["bytes"][side]:
             raise ReferenceStoreError(f"{path} is missing or cut short{advice}")
         arrays[side] = np.load(path, mmap_mode="r", allow_pickle=False)
         if len(arrays[side]) != rows:
             raise ReferenceStoreError(f"{path} has {len(arrays[side])} rows for {rows} quadruplets{advice}")
-    return QuadrupletEmbeddings(**arrays)
+    return _fill_sides(arrays)
 
 
 def _check_frozen(encoder: DualEncoder) -> None:
@@ -117,7 +144,7 @@ def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder
     draft = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
     draft.mkdir()  # with the rights that the user's other folders have, unlike a temporary one
     try:
-        sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", progress) for side in SIDES}
+        sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", progress) for side in find_sides(table)}
         manifest = {"key": asdict(key), "rows": len(table), "bytes": sizes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _put_in_place(draft, folder)
@@ -157,7 +184,4 @@ def _encode_side(encoder: DualEncoder, table: Dataset, side: str, batch_size: in
         if modality == "text":
             yield encoder.encode_texts(values)
             continue
-        missing = [start + i for i, value in enumerate(values) if value is None]
-        if missing:
-            raise ConfigError(f"row {missing[0]} has no {column}; this step needs all pictures")
         yield encoder.encode_images([image.convert("RGB") for image in values])

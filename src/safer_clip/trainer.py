@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safer_clip.errors import SaferClipError
 from safer_clip.files import write_json
 from safer_clip.models.lora import measure_drift, tower_of
 from safer_clip.objectives import Objective, Terms
+from safer_clip.objectives.base import SIDES, Side
 
 PROGRESS_FILE = "progress.json"
 _EXPLOSION = 20.0
@@ -74,8 +76,9 @@ class SafetyTrainer(Trainer):
     is. Each step seeds dropout by itself: a run that was killed and resumed ends with the same bits on a CPU.
     """
 
-    def __init__(self, *, objective: Objective, order: TrainingOrder, **rest: Any) -> None:
+    def __init__(self, *, objective: Objective, order: TrainingOrder, sides: Sequence[Side] = SIDES, **rest: Any) -> None:
         self.objective: Objective = objective
+        self.sides = tuple(sides)
         self.progress = TrainingProgress()
         super().__init__(**rest)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over its batch, and averaged over accumulated ones
@@ -106,9 +109,11 @@ class SafetyTrainer(Trainer):
     def compute_terms(self, model: Any, inputs: Batch) -> Terms:
         """Weighted terms of a batch."""
         given, reference = split_reference(inputs)
-        output = model(**given)
-        trained = split_sides(output.text_embeds.float(), output.image_embeds.float(), len(inputs["rows"]))
-        return self.objective(trained, reference)
+        text, image = _embed(model, given, any(side.endswith("image") for side in self.sides))
+        terms = self.objective(split_sides(text, image, self.sides, len(inputs["rows"])), reference)
+        if not terms:
+            raise TrainingError(f"the objective has no term for data with {', '.join(self.sides)} alone")
+        return terms
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
         """Seed dropout by the step, then train on the batch."""
@@ -130,7 +135,8 @@ class SafetyTrainer(Trainer):
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         reached = {tower_of(n) for n, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         model.zero_grad()
-        missing = {"text", "vision"} - reached
+        trained = {"text"} | ({"vision"} if any(side.endswith("image") for side in self.sides) else set())
+        missing = trained - reached
         if missing:
             raise TrainingError(
                 f"no adapter of the {' and '.join(sorted(missing))} encoder gets a gradient; check the LoRA targets and "
@@ -183,6 +189,14 @@ class SafetyTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Nothing to restore: every step seeds itself."""
+
+
+def _embed(model: Any, given: Batch, has_images: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    if has_images:
+        output = model(**given)
+        return output.text_embeds.float(), output.image_embeds.float()
+    found = model.get_text_features(**given).pooler_output.float()
+    return torch.nn.functional.normalize(found, dim=-1), None
 
 
 class _EpochEnds(TrainerCallback):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from safer_clip.batches import KINDS, Collator, OrderedQuadruplets, ReferenceRows
+from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
 from safer_clip.checkpoints import find_checkpoint
 from safer_clip.config import DataConfig, TrainConfig, method_of
 from safer_clip.curriculum import TrainingOrder, order_training
@@ -25,8 +25,9 @@ from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.lora import add_adapters, merge_adapters
 from safer_clip.models.sources import locate_model
+from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
-from safer_clip.reference import load_reference
+from safer_clip.reference import find_sides, load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     config = config.resolve()
     output = prepare_output(config.output, overwrite=resume)
     _settle_run(config, resume)
-    table = load_data(config)
+    table = load_data(config, need_pictures=False)
     encoder = load_encoder(config.model)
+    absent = [side for side in SIDES if side not in find_sides(table)]
+    if absent:
+        tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
     reference = load_reference(encoder, table, output / "reference")
     tuned = tune(encoder, table, reference, config, checkpoint=find_checkpoint(output / "checkpoints") if resume else None)
@@ -164,7 +168,8 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     """Read and check all inputs of a training job, and lay out its steps, without running it; raises as :func:`train`."""
     config = config.resolve()
     check_model(config.model)
-    table = load_data(config)
+    table = load_data(config, need_pictures=False)
+    find_sides(table)
     order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
     ends = (0, *order.epoch_ends)
     rows = tuple((end - start) * order.batch_size for start, end in itertools.pairwise(ends))
@@ -267,13 +272,15 @@ def build_trainer(
         disable_tqdm=None,
     )
     objective = build_objective(method_of(config), config.objective)
-    kinds = KINDS if objective.needs_unsafe else KINDS[:1]
+    present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
+    sides = [side for side in objective.sides if side in present]
     return SafetyTrainer(
         objective=objective,
+        sides=sides,
         order=order,
         model=add_adapters(encoder.model, config.lora, config.seed),
         args=arguments,
-        train_dataset=OrderedQuadruplets(table, order, encoder.preparation, kinds),
+        train_dataset=OrderedQuadruplets(table, order, encoder.preparation, sides),
         data_collator=Collator(encoder.preparation, reference),
     )
 

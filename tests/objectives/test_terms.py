@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safer_clip.objectives.base import weigh_terms
 from safer_clip.objectives.terms import LOGIT_SCALE, contrast, cosine_distance, prefer
 
 RIGHT, UP, LEFT = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -139,3 +140,9 @@ def test_terms_are_scalars_of_the_inputs_precision():
     for value in (cosine_distance(*sides[:2]), contrast(*sides[:2]), prefer(*sides)):
         assert value.shape == ()
         assert value.dtype == torch.float32
+
+
+def test_terms_whose_sides_are_absent_are_left_out():
+    side = torch.eye(2)
+    parts = {"there": (2.0, cosine_distance, (side, -side)), "absent": (1.0, cosine_distance, (side, None))}
+    assert {name: term.item() for name, term in weigh_terms(parts).items()} == {"there": 4.0}

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 Terms = dict[str, Tensor]
 """Named terms of a loss, each a scalar with its weight already on it: the loss is their sum."""
 
+Side = Literal["safe_text", "unsafe_text", "safe_image", "unsafe_image"]
+SIDES: tuple[Side, ...] = ("safe_text", "unsafe_text", "safe_image", "unsafe_image")
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
     """Embeddings of a batch of quadruplets, each ``(b, d)`` and L2-normalised; row ``i`` of all belongs together.
 
-    The trained unsafe sides are ``(0, d)`` for an objective that does not need them.
+    A side is ``None`` where the data have no pictures, or where the objective does not look at it.
     """
 
-    safe_text: Tensor
-    unsafe_text: Tensor
-    safe_image: Tensor
-    unsafe_image: Tensor
+    safe_text: Tensor | None = None
+    unsafe_text: Tensor | None = None
+    safe_image: Tensor | None = None
+    unsafe_image: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +35,35 @@ class Reference:
     Attributes:
         own: the batch's own four sides.
         target_text: embedding of the safe caption that each unsafe item is redirected to: ``(b, d)``.
-        target_image: embedding of that caption's picture: ``(b, d)``.
+        target_image: embedding of that caption's picture: ``(b, d)``, or ``None`` without pictures.
     """
 
     own: Sides
-    target_text: Tensor
-    target_image: Tensor
+    target_text: Tensor | None
+    target_image: Tensor | None
+
+
+Part = tuple[float, Callable[..., Tensor], tuple[Tensor | float | None, ...]]
+"""A term to be: its weight, a function of embeddings, and what it is a function of."""
+
+
+def weigh_terms(parts: Mapping[str, Part]) -> Terms:
+    """Compute the terms whose sides are all there; the others are left out, so that captions alone can be trained on."""
+    return {
+        name: weight * function(*inputs)
+        for name, (weight, function, inputs) in parts.items()
+        if all(side is not None for side in inputs)
+    }
 
 
 class Objective(Protocol):
     """A method of safety tuning: it sees embeddings, and never a model, a file or a configuration.
 
     Attributes:
-        needs_unsafe: whether it looks at the trained unsafe sides; where it does not, they are never computed.
+        sides: the trained sides that it looks at; others are neither read nor encoded.
     """
 
-    needs_unsafe: ClassVar[bool]
+    sides: ClassVar[tuple[Side, ...]]
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Weighted, named terms of the loss."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from safer_clip.objectives.base import Reference, Sides, Terms
+from safer_clip.objectives.base import Reference, Side, Sides, Terms, weigh_terms
 from safer_clip.objectives.terms import LOGIT_SCALE, contrast
 
 
@@ -17,10 +17,10 @@ class ClipPlusObjective:
         scale: inverse temperature.
     """
 
-    needs_unsafe: ClassVar[bool] = False
+    sides: ClassVar[tuple[Side, ...]] = ("safe_text", "safe_image")
 
     scale: float = LOGIT_SCALE
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """One term; the unsafe sides and the reference are not looked at."""
-        return {"contrast": contrast(trained.safe_text, trained.safe_image, self.scale)}
+        return weigh_terms({"contrast": (1.0, contrast, (trained.safe_text, trained.safe_image, self.scale))})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from safer_clip.objectives.base import Reference, Sides, Terms
+from safer_clip.objectives.base import SIDES, Reference, Side, Sides, Terms, weigh_terms
 from safer_clip.objectives.terms import contrast, cosine_distance
 
 
@@ -18,22 +18,23 @@ class SafeClipObjective:
             and the InfoNCE ``T(t)-V0(v)``, ``T(t*)-V0(v)``, ``V(v)-T0(t)``, ``V(v*)-T0(t)``.
     """
 
-    needs_unsafe: ClassVar[bool] = True
+    sides: ClassVar[tuple[Side, ...]] = SIDES
 
     weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5)
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
         text, image = reference.own.safe_text, reference.own.safe_image
-        terms = {
-            "preserve_text": cosine_distance(trained.safe_text, text),
-            "redirect_text": cosine_distance(trained.unsafe_text, text),
-            "preserve_image": cosine_distance(trained.safe_image, image),
-            "redirect_image": cosine_distance(trained.unsafe_image, image),
-            "preserve_text_to_image": contrast(trained.safe_text, image),
-            "redirect_text_to_image": contrast(trained.unsafe_text, image),
-            "preserve_image_to_text": contrast(trained.safe_image, text),
-            "redirect_image_to_text": contrast(trained.unsafe_image, text),
+        parts = {
+            "preserve_text": (cosine_distance, (trained.safe_text, text)),
+            "redirect_text": (cosine_distance, (trained.unsafe_text, text)),
+            "preserve_image": (cosine_distance, (trained.safe_image, image)),
+            "redirect_image": (cosine_distance, (trained.unsafe_image, image)),
+            "preserve_text_to_image": (contrast, (trained.safe_text, image)),
+            "redirect_text_to_image": (contrast, (trained.unsafe_text, image)),
+            "preserve_image_to_text": (contrast, (trained.safe_image, text)),
+            "redirect_image_to_text": (contrast, (trained.unsafe_image, text)),
         }
-        total = sum(self.weights) * len(terms)
-        return {name: weight / total * term for (name, term), weight in zip(terms.items(), self.weights, strict=True)}
+        total = sum(self.weights) * len(parts)
+        weighted = zip(parts.items(), self.weights, strict=True)
+        return weigh_terms({name: (weight / total, *part) for (name, part), weight in weighted})

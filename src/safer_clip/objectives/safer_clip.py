@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from safer_clip.objectives.base import Reference, Sides, Terms
+from safer_clip.objectives.base import SIDES, Reference, Side, Sides, Terms, weigh_terms
 from safer_clip.objectives.terms import contrast, cosine_distance, prefer
 
 
@@ -23,7 +23,7 @@ class SaferClipObjective:
         cross_preservation: weight of InfoNCE between ``V(v)`` and ``T0(t)``, ``T(t)`` and ``V0(v)``.
     """
 
-    needs_unsafe: ClassVar[bool] = True
+    sides: ClassVar[tuple[Side, ...]] = SIDES
 
     cross_modal: float = 1.0
     uni_modal: float = 1.0
@@ -33,13 +33,16 @@ class SaferClipObjective:
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
         own, text, image = reference.own, reference.target_text, reference.target_image
-        return {
-            "redirect_image_to_text": self.cross_modal * prefer(trained.unsafe_image, text, own.unsafe_text),
-            "redirect_text_to_image": self.cross_modal * prefer(trained.unsafe_text, image, own.unsafe_image),
-            "redirect_image": self.uni_modal * cosine_distance(trained.unsafe_image, image),
-            "redirect_text": self.uni_modal * cosine_distance(trained.unsafe_text, text),
-            "preserve_image": self.preservation * cosine_distance(trained.safe_image, own.safe_image),
-            "preserve_text": self.preservation * cosine_distance(trained.safe_text, own.safe_text),
-            "preserve_image_to_text": self.cross_preservation * contrast(trained.safe_image, own.safe_text),
-            "preserve_text_to_image": self.cross_preservation * contrast(trained.safe_text, own.safe_image),
-        }
+        cross, uni, keep, match = self.cross_modal, self.uni_modal, self.preservation, self.cross_preservation
+        return weigh_terms(
+            {
+                "redirect_image_to_text": (cross, prefer, (trained.unsafe_image, text, own.unsafe_text)),
+                "redirect_text_to_image": (cross, prefer, (trained.unsafe_text, image, own.unsafe_image)),
+                "redirect_image": (uni, cosine_distance, (trained.unsafe_image, image)),
+                "redirect_text": (uni, cosine_distance, (trained.unsafe_text, text)),
+                "preserve_image": (keep, cosine_distance, (trained.safe_image, own.safe_image)),
+                "preserve_text": (keep, cosine_distance, (trained.safe_text, own.safe_text)),
+                "preserve_image_to_text": (match, contrast, (trained.safe_image, own.safe_text)),
+                "preserve_text_to_image": (match, contrast, (trained.safe_text, own.safe_image)),
+            }
+        )
