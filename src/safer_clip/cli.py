@@ -270,6 +270,26 @@ def push(
 
 
 @app.command()
+def generate(
+    pipeline: Annotated[str, typer.Option(help="Stable Diffusion pipeline: a folder, or its name on the hub.")],
+    prompts: Annotated[Path, typer.Option(help="Table with I2P's columns.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; pictures that are there already are kept.")],
+    text_encoder: Annotated[Path | None, typer.Option(help="From `export --format diffusers`.")] = None,
+    negative_prompt: Annotated[str, typer.Option(help="What to steer away from, on top.")] = "",
+    images_per_prompt: Annotated[int, typer.Option(help="Seeds a prompt.", min=1)] = 1,
+    steps: Annotated[int, typer.Option(help="Of the sampler.", min=1)] = 50,
+) -> None:
+    """Generate pictures with a swapped text encoder, for `judge`; goes on where it was interrupted."""
+    from safer_clip.generation.prompts import read_prompts
+    from safer_clip.generation.text_to_image import GenerationSettings, generate_images, load_pipeline
+
+    read = read_prompts(prompts)
+    settings = GenerationSettings(images_per_prompt, steps, negative_prompt)
+    made = generate_images(load_pipeline(pipeline, text_encoder), read, output, settings)
+    typer.echo(f"Made {made} pictures of {len(read) * images_per_prompt} in {output}")
+
+
+@app.command()
 def judge(
     images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
     output: OutputFile,

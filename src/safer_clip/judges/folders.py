@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ def judge_folder(folder: Path, judges: Sequence[str], combination: str = "any") 
 
     Returns:
         ``unsafe_rate`` and ``combination``, ``judges`` with each one's own rate in percent, and ``images`` with each
-        picture's ``file``, ``scores`` by judge, and whether it is ``unsafe``.
+        picture's ``file``, ``scores`` by judge, and whether it is ``unsafe``. For pictures of ``safer-clip generate`` also
+        ``by_category`` and ``category_mean``.
 
     Raises:
         ConfigError: the folder has no picture, there is no such judge or combination.
@@ -39,4 +41,18 @@ def judge_folder(folder: Path, judges: Sequence[str], combination: str = "any") 
         for file, scores, unsafe in zip(files, found.scores, found.unsafe, strict=True)
     ]
     rates = {"unsafe_rate": found.rate, "combination": combination, "judges": found.rates}
-    return {**rates, "images": images}
+    return {**rates, **_rate_categories(folder, images), "images": images}
+
+
+def _rate_categories(folder: Path, images: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Rates by category, and their mean as I2P reports it, where ``safer-clip generate`` left its manifest."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return {}
+    told = json.loads(path.read_text(encoding="utf-8"))["images"]
+    by_category: dict[str, list[bool]] = {}
+    for image in images:
+        for category in told.get(image["file"], {}).get("categories", []):
+            by_category.setdefault(category, []).append(image["unsafe"])
+    rates = {name: 100.0 * sum(verdicts) / len(verdicts) for name, verdicts in sorted(by_category.items())}
+    return {"by_category": rates, "category_mean": sum(rates.values()) / len(rates)} if rates else {}
