@@ -1,4 +1,4 @@
-"""The methods table for a terminal."""
+"""The methods table for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from safer_clip.results import Results
 if TYPE_CHECKING:
     from rich.table import Table
 
+LEADS = {"Safety": "R@1", "Unsafe": "unsafe", "Utility": "R@1", "Training": ""}
+"""What stands above a column, by the first word of its group; other groups are for the report."""
+
 
 def tabulate(results: Results) -> list[Table]:
-    """One table a benchmark, the same figures as the report's."""
+    """One table a benchmark, the same figures as the report's: safety in both directions, utility, time."""
+    from rich import box
     from rich.table import Table
 
     drawn = []
     for content in method_tables(results):
-        table = Table(
-            title=f"{content.caption}, percent", caption="; ".join(name for name, _ in content.groups if ":" in name)
-        )
-        table.add_column(content.corner)
-        for heading in _name_columns(content.groups, content.columns):
-            table.add_column(heading, justify="right")
+        leads = [name.split()[0].strip(":,") for name, width in content.groups for _ in range(width)]
+        shown = [index for index, lead in enumerate(leads) if lead in LEADS]
+        table = Table(title=f"{content.caption}, percent; unsafe: first answer", box=box.SIMPLE, padding=(0, 1))
+        table.add_column(content.corner, no_wrap=True)
+        for index in shown:
+            heading = content.columns[index]
+            lead = "" if heading == "Zero-shot" else LEADS[leads[index]]
+            table.add_column(f"{lead}\n{heading}", justify="right", no_wrap=True)
         for row in content.rows:
-            table.add_row(row.head, *(cell.text for cell in row.cells), end_section=row.base)
+            table.add_row(row.head, *(row.cells[index].text for index in shown), end_section=row.base)
         drawn.append(table)
     return drawn
-
-
-def _name_columns(groups: list[tuple[str, int]], columns: list[str]) -> list[str]:
-    """The first word of a column's group above its own name."""
-    leads = [name.split()[0].strip(":,") for name, width in groups for _ in range(width)]
-    return [f"{lead}\n{column}" for lead, column in zip(leads, columns, strict=True)]
