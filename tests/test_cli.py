@@ -14,6 +14,7 @@ from safer_clip.cli import app
 runner = CliRunner()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_demo_writes_results_report_and_world_in_time(tmp_path):
     """The real entry point in a process of its own: at most 6 minutes on two cores, and 3 GB."""

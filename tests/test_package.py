@@ -26,6 +26,7 @@ def test_importing_the_package_is_light():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_readme_s_whole_job_in_python(tmp_path, monkeypatch):
     """The README's lines as they stand, on fewer rows."""

@@ -18,6 +18,7 @@ def test_ratios_are_medians_over_turns_by_hand():
     assert result["spread"]["vs_safe_clip_loop"] == {"quartiles": [1.0, 3.0], "turns": [2.0, 3.0, 1.0]}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_quick_benchmark_meets_its_goals(tmp_path):
     """Goals of 1.8 and 0.93 on an idle machine; a tenth is left to a machine that does other work."""
