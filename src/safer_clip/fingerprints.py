@@ -61,13 +61,6 @@ def fingerprint_table(table: Dataset) -> str:
     return str(digest.hexdigest())
 
 
-def fingerprint_texts(texts: Iterable[str]) -> str:
-    """Digest of a sequence of texts."""
-    digest = _start()
-    _add_all(digest, texts)
-    return str(digest.hexdigest())
-
-
 def _start() -> Any:
     return hashlib.blake2b(digest_size=_DIGEST_BYTES)
 
