@@ -9,7 +9,8 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from safer_clip.data import Quadruplet, build_table, quadruplet_features
+from safer_clip import data
+from safer_clip.data import quadruplet_features
 from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
 from safer_clip.miniature import load_encoder, model_folder
 from safer_clip.models.dual_encoder import DualEncoder
@@ -124,5 +125,6 @@ def test_a_touched_picture_file_counts(tmp_path):
 
 
 def test_cutting_texts_elsewhere_counts():
-    one, other = (build_table([Quadruplet("1", *captions)]) for captions in (("ab", "c"), ("a", "bc")))
+    rows = [data.Quadruplet("1", *captions) for captions in (("ab", "c"), ("a", "bc"))]
+    one, other = (data.build_table([row]) for row in rows)
     assert fingerprint_table(one) != fingerprint_table(other)
