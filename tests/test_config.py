@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from safer_clip.config import TrainConfig, load_config
+from safer_clip.config import TrainConfig, load_config, parse_settings
 from safer_clip.errors import ConfigError
 from safer_clip.methods import METHODS
 
@@ -111,3 +111,26 @@ def test_a_few_adapter_settings_keep_the_method_s_others():
     assert chosen.lora == replace(METHODS["safe_clip"].lora, rank=8)
     with pytest.raises(ConfigError, match="no method"):
         load_config(None, BASIC | {"method": "unknown", "lora": {"rank": 8}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("-2.5E3", -2500.0),
+        ("true", True),
+        ("[k_proj, patch_embedding]", ["k_proj", "patch_embedding"]),
+        ("nearest", "nearest"),
+        ("fe1", "fe1"),
+        ("a: [", "a: ["),
+    ],
+)
+def test_values_are_read_as_in_yaml_and_numbers_with_exponents_too(text, value):
+    assert parse_settings([f"name={text}"]) == {"name": value}
+
+
+def test_a_switch_of_an_objective_can_be_set():
+    settings = parse_settings(["objective.live_reference=true", "method=safe_clip"])
+    assert load_config(None, BASIC | settings).objective == {"live_reference": True}
+    with pytest.raises(ConfigError, match="live_reference"):
+        load_config(None, BASIC | {"method": "safe_clip", "objective": {"live_reference": (1.0, 2.0)}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import METHODS, Method, PairingName, build_objective, find_method
 from safer_clip.models.lora import LoraSettings
 
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-4, which YAML reads as text
 Config = TypeVar("Config", bound=BaseModel)
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -103,7 +105,7 @@ class TrainConfig(DataConfig):
     pairing: PairingName | None = None
     curriculum: tuple[Share, ...] | None = None
     lora: LoraSettings | None = None
-    objective: dict[str, float | tuple[float, ...]] = {}
+    objective: dict[str, bool | float | tuple[float, ...]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -188,8 +190,8 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)  # YAML reads 1e-4 as text
-    except (ValueError, yaml.YAMLError):
+        return float(text) if _EXPONENT.fullmatch(text.strip()) else yaml.safe_load(text)
+    except yaml.YAMLError:
         return text
 
 

@@ -89,3 +89,18 @@ def test_gradients():
     leaves = [side.clone().requires_grad_() for side in sides]
     objective = SafeClipObjective()
     assert torch.autograd.gradcheck(lambda *moved: sum(objective(Sides(*moved), reference).values()), leaves)
+
+
+def test_a_live_reference_is_the_model_in_training_without_gradients():
+    generator = torch.Generator().manual_seed(0)
+    leaves = [torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=-1) for _ in range(4)]
+    trained = Sides(*(leaf.requires_grad_() for leaf in leaves))
+    frozen = Reference(Sides(leaves[0].detach(), None, leaves[2].detach(), None), None, None)
+    elsewhere = Reference(Sides(-leaves[0].detach(), None, -leaves[2].detach(), None), None, None)
+    live = SafeClipObjective(live_reference=True)(trained, elsewhere)
+    assert {name: term.item() for name, term in live.items()} == pytest.approx(
+        {name: term.item() for name, term in SafeClipObjective()(trained, frozen).items()}
+    )
+    assert live["preserve_text"].item() == pytest.approx(0, abs=1e-7)
+    (gradient,) = torch.autograd.grad(live["redirect_text"], leaves[0], allow_unused=True)
+    assert gradient is None

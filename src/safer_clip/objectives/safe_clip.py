@@ -16,15 +16,19 @@ class SafeClipObjective:
     Attributes:
         weights: of, in this order, the cosine distances ``T(t)-T0(t)``, ``T(t*)-T0(t)``, ``V(v)-V0(v)``, ``V(v*)-V0(v)``
             and the InfoNCE ``T(t)-V0(v)``, ``T(t*)-V0(v)``, ``V(v)-T0(t)``, ``V(v*)-T0(t)``.
+        live_reference: read ``T0`` and ``V0`` as the authors' code has them: adapters are injected in place there, so that
+            the reference is the model in training, without gradients. (Its dropout draws once more there, not here.)
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
 
     weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5)
+    live_reference: bool = False
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
-        text, image = reference.own.safe_text, reference.own.safe_image
+        own = trained if self.live_reference else reference.own
+        text, image = (None if side is None else side.detach() for side in (own.safe_text, own.safe_image))
         parts = {
             "preserve_text": (cosine_distance, (trained.safe_text, text)),
             "redirect_text": (cosine_distance, (trained.unsafe_text, text)),
