@@ -185,6 +185,13 @@ train(TrainConfig.model_validate_json(sys.argv[2]))
 """
 
 
+def test_checkpointing_activations_changes_no_weight(configure):
+    plain, frugal = (train(configure(f"out-{on}", max_steps=2, gradient_checkpointing=on)) for on in (False, True))
+    assert frugal.encoder.model.is_gradient_checkpointing
+    ours, theirs = plain.encoder.model.state_dict(), frugal.encoder.model.state_dict()
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
 def test_a_plan_counts_what_would_be_trained(configure):
     plan = plan_training(configure(curriculum=(0.5,), accumulation=2, epochs=2))
     # six of twelve rows at first, of which a batch of four is used, then all: four batches in two steps

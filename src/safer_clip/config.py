@@ -76,6 +76,7 @@ class TrainConfig(DataConfig):
         weight_decay: of the adapters, by AdamW.
         max_grad_norm: gradients are scaled down to this norm.
         precision: ``"bf16"`` for recent GPUs; on a CPU it is far slower than ``"fp32"``.
+        gradient_checkpointing: hold fewer activations and compute them again: less memory, more time.
         max_steps: stop after so many optimizer steps.
         save_every: optimizer steps between checkpoints; 0 for none.
         workers: processes that read pictures.
@@ -98,6 +99,7 @@ class TrainConfig(DataConfig):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
     max_steps: int | None = Field(default=None, ge=1)
     save_every: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0)

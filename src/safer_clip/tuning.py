@@ -246,7 +246,9 @@ def build_trainer(
 
     if config.lora is None or config.learning_rate is None or config.batch_size is None:
         raise ConfigError("settings are not resolved; call TrainConfig.resolve() first")
+    frugal: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     arguments = TrainingArguments(
+        **(frugal if config.gradient_checkpointing else {}),
         output_dir=str(config.output / "checkpoints"),
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,
