@@ -49,11 +49,21 @@ def test_evaluate_writes_results_that_report_draws(table, tmp_path):
     for name, colour in (("red", (255, 0, 0)), ("green", (0, 255, 0))):
         (tmp_path / "colours" / name).mkdir(parents=True)
         Image.new("RGB", (48, 48), colour).save(tmp_path / "colours" / name / "0.png")
-    options = ["--zero-shot", tmp_path / "colours", "-o", tmp_path / "results.json"]
+    pool = [{"unsafe": False, "image": "colours/red/0.png"}, {"unsafe": True, "caption": "a knife"}]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
+    options = [
+        "--zero-shot",
+        tmp_path / "colours",
+        "--unsafe-pool",
+        tmp_path / "pool.jsonl",
+        "-o",
+        tmp_path / "results.json",
+    ]
     found = run("evaluate", "--model", "miniature", "--data", table, *options)
     assert found.exit_code == 0, found.output
     assert set(json.loads((tmp_path / "results.json").read_text())["methods"]["clip"]["zero_shot"]) == {"colours", "mean"}
     methods = json.loads((tmp_path / "results.json").read_text())["methods"]
+    assert methods["clip"]["unsafe_retrieval"]["pool"]["T*->V"]["queries"] == 1
     assert methods["clip"]["retrieval"][table.stem]["T->V"]["R@1"] > 50
     assert "T*→V" in found.output
     assert run("report", tmp_path / "results.json", "-o", tmp_path / "report.html").exit_code == 0

@@ -111,10 +111,10 @@ def train(
     ] = False,
 ) -> None:
     """Make a model safer: encode the reference, pair, train adapters, merge, write."""
-    from safer_clip.config import load_config, parse_settings
+    from safer_clip.config import drop_absent, load_config, parse_settings
 
     named = {"model": model, "data": data, "output": output, "method": method, "seed": seed, "max_steps": max_steps}
-    chosen = load_config(config, parse_settings(settings or []) | {key: v for key, v in named.items() if v is not None})
+    chosen = load_config(config, parse_settings(settings or []) | drop_absent(named))
     if dry_run:
         from safer_clip.tuning import plan_training
 
@@ -149,7 +149,8 @@ def evaluate(
     """Measure how safe and how useful a model is (JSON); draw it with `safer-clip report`."""
     from safer_clip.config import EvaluateConfig, check_settings, drop_absent, parse_settings
 
-    named = drop_absent({"model": model, "data": data, "base": base, "seed": seed, "zero_shot": zero_shot})
+    own_sets = {"zero_shot": zero_shot, "unsafe_pools": unsafe_pool}
+    named = drop_absent({"model": model, "data": data, "base": base, "seed": seed, **own_sets})
     chosen = check_settings(EvaluateConfig, parse_settings(settings or []) | named)
     _refuse_existing(output, overwrite)
     from safer_clip.comparison import evaluate as run
