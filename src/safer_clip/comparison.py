@@ -20,13 +20,12 @@ from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.reference import encode_table, load_reference
-from safer_clip.results import Drift, Gallery, MethodResults, Results, Validity
-from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, record_training, tune, write_tuned
+from safer_clip.results import BASE, Drift, Gallery, MethodResults, Results, Validity
+from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, tune, write_tuned
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-BASE = "clip"
 NEIGHBOURS = (1, 10)
 EXAMPLES = 4
 Tell = Callable[[str], None]
@@ -141,9 +140,9 @@ def compare_methods(
         title = method_of(config).title
         tell(f"Training {title}")
         tuned = tune(load(), table, reference, config)
-        write_tuned(tuned, config)
+        record = write_tuned(tuned, config)
         tell(f"Measuring {title}, trained in {tuned.seconds:.0f} s")
-        comparison.add_tuned(tuned.encoder, record_training(tuned, config))
+        comparison.add_tuned(tuned.encoder, record)
     return comparison, reference
 
 

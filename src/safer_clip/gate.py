@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from safer_clip.errors import ConfigError
-from safer_clip.results import Direction, MethodResults, Results
-
-BASE = "clip"
-UNSAFE_DIRECTIONS: tuple[Direction, Direction] = ("T*->V", "V*->T")
-SAFE_DIRECTIONS: tuple[Direction, Direction] = ("T->V", "V->T")
+from safer_clip.results import BASE, SAFE_DIRECTIONS, UNSAFE_DIRECTIONS, MethodResults, Results
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from safer_clip.batches import name_column
 from safer_clip.errors import ConfigError, SaferClipError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
@@ -105,8 +106,7 @@ def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> Quadrupl
     key = ReferenceKey.of(encoder, table)
     folder = root / key.name
     if not folder.exists():
-        with show_progress("Encoding", len(find_sides(table)) * len(table)) as advance:
-            _write_store(encoder, table, key, folder, advance)
+        _write_store(encoder, table, key, folder)
     return open_store(folder, key, len(table))
 
 
@@ -139,12 +139,14 @@ def _check_frozen(encoder: DualEncoder) -> None:
         raise ConfigError("the reference has to be encoded before adapters are added: peft changes the model in place")
 
 
-def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder: Path, progress: Progress) -> None:
+def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder: Path) -> None:
+    present = find_sides(table)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
     draft.mkdir()  # with the rights that the user's other folders have, unlike a temporary one
     try:
-        sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", progress) for side in find_sides(table)}
+        with show_progress("Encoding", len(present) * len(table)) as advance:
+            sizes = {side: _write_side(encoder, table, side, draft / f"{side}.npy", advance) for side in present}
         manifest = {"key": asdict(key), "rows": len(table), "bytes": sizes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _put_in_place(draft, folder)
@@ -176,12 +178,11 @@ def _write_side(encoder: DualEncoder, table: Dataset, side: str, path: Path, pro
 
 
 def _encode_side(encoder: DualEncoder, table: Dataset, side: str, batch_size: int) -> Iterator[NDArray[np.float32]]:
-    kind, modality = side.split("_")
-    column = f"{kind}_{'caption' if modality == 'text' else 'image'}"
+    column = name_column(side)
     cells = table.select_columns(column)
     for start in range(0, len(cells), batch_size):
         values: list[Any] = cells[start : start + batch_size][column]
-        if modality == "text":
+        if side.endswith("text"):
             yield encoder.encode_texts(values)
-            continue
-        yield encoder.encode_images([image.convert("RGB") for image in values])
+        else:
+            yield encoder.encode_images([image.convert("RGB") for image in values])

@@ -22,6 +22,12 @@ Interval = tuple[float, float]
 Direction = Literal["T->V", "V->T", "T*->V", "V*->T"]
 
 
+BASE = "clip"
+"""Key of the untouched, pre-trained model among the methods."""
+SAFE_DIRECTIONS: tuple[Direction, Direction] = ("T->V", "V->T")
+UNSAFE_DIRECTIONS: tuple[Direction, Direction] = ("T*->V", "V*->T")
+
+
 class ResultsError(SaferClipError):
     """A results file cannot be read as one."""
 

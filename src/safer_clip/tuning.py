@@ -119,7 +119,8 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     _settle_run(config, resume)
     table = load_data(config, need_pictures=False)
     encoder = load_encoder(config.model)
-    absent = [side for side in SIDES if side not in find_sides(table)]
+    present = find_sides(table)
+    absent = [side for side in SIDES if side not in present]
     if absent:
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
@@ -143,10 +144,12 @@ def _settle_run(config: TrainConfig, resume: bool) -> None:
     write_json(path, wanted)
 
 
-def write_tuned(tuned: TunedModel, config: TrainConfig) -> None:
-    """Write a tuned model as an ordinary ``transformers`` folder, with ``training.json``, into ``config.output``."""
+def write_tuned(tuned: TunedModel, config: TrainConfig) -> TrainingRecord:
+    """Write a tuned model as an ordinary ``transformers`` folder into ``config.output``; returns its ``training.json``."""
     tuned.encoder.save(config.output)
-    write_json(config.output / TRAINING_FILE, record_training(tuned, config).model_dump(mode="json"))
+    record = record_training(tuned, config)
+    write_json(config.output / TRAINING_FILE, record.model_dump(mode="json"))
+    return record
 
 
 @dataclass(frozen=True)

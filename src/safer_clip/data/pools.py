@@ -7,8 +7,8 @@ NudeNet or SMID cannot be shipped: the user brings them, and distractors of thei
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from safer_clip.data.classification import LazyPictures, open_picture
@@ -120,7 +120,4 @@ def _read_image(row: RawRow, root: Path, log: ProblemLog) -> Path | None:
 
 
 def _open_later(paths: list[Path]) -> LazyPictures:
-    def opener(path: Path) -> Callable[[], object]:
-        return lambda: open_picture(path)
-
-    return LazyPictures([opener(path) for path in paths])  # type: ignore[misc]
+    return LazyPictures([partial(open_picture, path) for path in paths])

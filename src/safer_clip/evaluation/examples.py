@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from safer_clip.evaluation.oracle import nearest_rows
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
-from safer_clip.results import Direction, Gallery, GalleryQuery, Hit
+from safer_clip.results import UNSAFE_DIRECTIONS, Direction, Gallery, GalleryQuery, Hit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SHOWN_HITS = 3
 SIDE_PIXELS = 96
 BLUR_PIXELS = 12
-_DIRECTIONS: tuple[Direction, Direction] = ("T*->V", "V*->T")
 
 
 def choose_rows(rows: int, count: int, seed: int) -> NDArray[np.int64]:
@@ -49,7 +48,7 @@ def collect_examples(
     pictures = _Thumbnails(name, table, harmless)
     captions = [*table["safe_caption"], *table["unsafe_caption"]]
     queries = []
-    for direction in _DIRECTIONS:
+    for direction in UNSAFE_DIRECTIONS:
         found = {method: _rank(embeddings, direction, rows) for method, embeddings in models.items()}
         for position, row in enumerate(map(int, rows)):
             hits = {

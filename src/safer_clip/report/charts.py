@@ -13,8 +13,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
-from safer_clip.report.wording import BASE, safety, safety_interval
-from safer_clip.results import Interval, Results
+from safer_clip.report.wording import safety, safety_interval
+from safer_clip.results import BASE, Interval, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,6 @@ from typing import Literal
 
 from safer_clip.report.wording import (
     ABSENT,
-    BASE,
-    SAFE_DIRECTIONS,
-    UNSAFE_DIRECTIONS,
     arrow,
     benchmarks,
     duration,
@@ -19,7 +16,15 @@ from safer_clip.report.wording import (
     signed,
     trained,
 )
-from safer_clip.results import Direction, MethodResults, Results, RetrievalScores
+from safer_clip.results import (
+    BASE,
+    SAFE_DIRECTIONS,
+    UNSAFE_DIRECTIONS,
+    Direction,
+    MethodResults,
+    Results,
+    RetrievalScores,
+)
 
 FULL_TINT_POINTS = 20.0
 MAX_TINT = 0.34

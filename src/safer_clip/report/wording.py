@@ -5,11 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from statistics import fmean
 
-from safer_clip.results import Direction, Interval, MethodResults, Results
+from safer_clip.results import BASE, UNSAFE_DIRECTIONS, Interval, MethodResults, Results
 
-BASE = "clip"
-SAFE_DIRECTIONS: tuple[Direction, Direction] = ("T->V", "V->T")
-UNSAFE_DIRECTIONS: tuple[Direction, Direction] = ("T*->V", "V*->T")
 ABSENT = "–"
 MINUS = "\N{MINUS SIGN}"
 PERCENT = "\N{NO-BREAK SPACE}%"
