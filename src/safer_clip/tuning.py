@@ -116,10 +116,10 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     tell = progress or (lambda _: None)
     config = config.resolve()
     output = prepare_output(config.output, overwrite=resume)
-    _settle_run(config, resume)
     table = load_data(config, need_pictures=False)
     encoder = load_encoder(config.model)
     present = find_sides(table)
+    _settle_run(config, resume)  # not before all inputs are known to be fine: a mended input finds the folder empty
     absent = [side for side in SIDES if side not in present]
     if absent:
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
