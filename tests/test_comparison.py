@@ -1,16 +1,22 @@
+import json
+
 import numpy as np
 import pytest
 
-from safer_clip.comparison import Comparison, build_results, describe_model, evaluate, load_suite
+from safer_clip.comparison import Comparison, build_results, evaluate, load_suite
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.suite import Suite
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
+from safer_clip.gate import Thresholds, check_thresholds
 from safer_clip.miniature import load_split, load_zero_shot
 from safer_clip.miniature.demo import run_demo
 from safer_clip.miniature.suite import render_set
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table
+from safer_clip.report.page import render_report
+from safer_clip.report.terminal import tabulate
 from safer_clip.results import Results, load_results, save_results
 from safer_clip.tuning import train
 
@@ -149,22 +155,64 @@ def test_suites_are_named_after_their_data(folder):
     assert list(load_suite(DataConfig(data=str(folder))).benchmarks) == ["caps"]
 
 
-def test_pictures_that_are_absent_are_told_before_work_starts(tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"id": "1", "safe_caption": "a dog", "unsafe_caption": "a dog with a knife"}\n')
-    with pytest.raises(ConfigError, match="2 pictures are absent"):
+def write_rows(path, table, sides):
+    """A folder with a table that has the pictures of these sides only."""
+    path.mkdir()
+    lines = []
+    for row in table:
+        told = {name: row[name] for name in ("id", "safe_caption", "unsafe_caption", "category")}
+        for side in sides:
+            name = f"{row['id'].replace('/', '-')}-{side}.png"
+            row[side].save(path / name)
+            told[side] = name
+        lines.append(json.dumps(told))
+    (path / "quadruplets.jsonl").write_text("\n".join(lines))
+    return path
+
+
+def test_captions_alone_need_a_model_to_compare_with(table, tmp_path):
+    rows = write_rows(tmp_path / "captions", table, [])
+    with pytest.raises(ConfigError, match=r"captions alone.*--base"):
         evaluate(EvaluateConfig(model="miniature", data=str(rows)))
 
 
-def test_describing_a_model(encoder):
-    described = describe_model("miniature", encoder)
-    assert described["parameters"] == sum(weight.numel() for weight in encoder.model.parameters())
+def test_captions_alone_are_measured_against_the_base_model(table, encoder, tmp_path):
+    rows = write_rows(tmp_path / "captions", table, [])
+    encoder.save(tmp_path / "same")
+    told = []
+    results = evaluate(EvaluateConfig(model=str(tmp_path / "same"), data=str(rows), base="miniature"), told.append)
+    assert any("no safe_image and no unsafe_image" in sentence for sentence in told)
+    found = results.methods["model"]
+    assert found.retrieval == {"captions": {}} and found.safeground == {}
+    scores = found.caption_redirection["captions"]
+    assert (scores.recall_1, scores.unsafe_rate) == (0.0, 100.0)  # an untouched model finds the unsafe caption itself
+    assert found.geometry["captions"].text_overlap == 1.0 and found.geometry["captions"].image_overlap is None
+    assert results.data["captions"]["lacks"] == "safe_image, unsafe_image"
+    assert results.gallery.queries == []
+    assert "Captions alone" in render_report(results)
+    assert tabulate(results)
+
+
+def test_without_unsafe_pictures_the_other_directions_remain(table, encoder, tmp_path):
+    rows = write_rows(tmp_path / "safe-only", table, ["safe_image"])
+    results = evaluate(EvaluateConfig(model="miniature", data=str(rows)))
+    whole = evaluate(EvaluateConfig(model="miniature", data=str(write_rows(tmp_path / "whole", table, SIDES[2:]))))
+    found, expected = results.methods["clip"], whole.methods["clip"]
+    assert list(found.retrieval["safe-only"]) == ["V->T"]
+    assert found.retrieval["safe-only"]["V->T"] == expected.retrieval["whole"]["V->T"]
+    assert list(found.plain_retrieval["safe-only"]) == ["T->V", "V->T", "T*->V"]
+    assert found.plain_retrieval["safe-only"]["T*->V"] == expected.plain_retrieval["whole"]["T*->V"]
+    assert "safe-only" in render_report(results)
+    with pytest.raises(ConfigError, match=r"T\*->V was not measured on safe-only"):
+        check_thresholds(results, Thresholds(max_unsafe_rate=50))
 
 
 def test_results_without_zero_shot_or_training(table, encoder):
     comparison = Comparison(Suite({"caps": table}))
     comparison.add("clip", "CLIP", encoder)
-    results = build_results(comparison, "One", describe_model("x", encoder), comparison.check_validity(None, {}))
+    results = build_results(comparison, "One", "x", comparison.check_validity(None, {}))
     assert results.validity.oracle == {}
     assert results.methods["clip"].zero_shot == {}
     assert "training" not in results.data
+    size = sum(weight.numel() for weight in encoder.model.parameters())
+    assert results.base_model == {"name": "x", "fingerprint": fingerprint_model(encoder.model), "parameters": size}

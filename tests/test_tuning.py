@@ -187,7 +187,7 @@ train(TrainConfig.model_validate_json(sys.argv[2]))
 
 def test_checkpointing_activations_changes_no_weight(configure):
     plain, frugal = (train(configure(f"out-{on}", max_steps=2, gradient_checkpointing=on)) for on in (False, True))
-    assert frugal.encoder.model.is_gradient_checkpointing
+    assert any(getattr(module, "gradient_checkpointing", False) for module in frugal.encoder.model.modules())
     ours, theirs = plain.encoder.model.state_dict(), frugal.encoder.model.state_dict()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
 from safer_clip.environment import describe_hardware, describe_versions
+from safer_clip.errors import ConfigError
 from safer_clip.evaluation.examples import choose_rows, collect_examples, join_galleries
 from safer_clip.evaluation.oracle import redirect_unsafe
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
@@ -19,7 +20,8 @@ from safer_clip.evaluation.suite import ClassificationSet, Sides, Suite, add_zer
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.reference import encode_table, load_reference
+from safer_clip.models.sources import locate_model
+from safer_clip.reference import encode_table, find_absent, load_reference
 from safer_clip.results import BASE, Drift, Gallery, MethodResults, Results, Validity
 from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, tune, write_tuned
 
@@ -37,12 +39,15 @@ class Comparison:
 
     Attributes:
         suite: what they are measured on.
-        methods: figures, and ``sides`` embeddings of the benchmarks, by method in the order in which they were added.
+        methods: figures, by method in the order in which they were added.
+        sides: embeddings of the benchmarks, likewise.
+        parameters: how many numbers a model has, likewise.
     """
 
     suite: Suite
     methods: dict[str, MethodResults] = field(default_factory=dict)
     sides: dict[str, Sides] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
 
     def add(self, key: str, title: str, encoder: DualEncoder) -> MethodResults:
         """Embed the suite with a model and score it; the model under ``"clip"``, if any, has to come first."""
@@ -53,6 +58,7 @@ class Comparison:
             scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
         rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
+        self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
         told = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
         self.methods[key] = scored.model_copy(update=told)
         return self.methods[key]
@@ -152,12 +158,16 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     ``data="miniature"`` is all of the miniature's benchmarks and zero-shot sets.
 
     Raises:
-        ConfigError: a model or pictures are missing.
+        ConfigError: a model is missing, some rows have pictures and some have not, or captions alone are to be measured
+            without a model to compare with.
         DataError: lists all problems of the data.
     """
-    encoder, record = load_encoder(config.model), read_training(Path(config.model))
+    folder = locate_model(config.model)
+    encoder, record = DualEncoder.load(folder), read_training(folder)
     base = load_encoder(config.base) if config.base else None
     comparison = Comparison(add_own_sets(load_suite(config, config.seed), config))
+    for sentence in tell_absent(comparison.suite, alone=base is None):
+        tell(sentence)
     if base:
         tell(f"Measuring {config.base}")
         comparison.add(BASE, "CLIP", base)
@@ -166,9 +176,9 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
         title = comparison.add_tuned(encoder, record).title
     else:
         title = comparison.add("model" if base else BASE, Path(config.model).name, encoder).title
-    named = describe_model(config.base or config.model, base or encoder)
     validity = comparison.check_validity(None, {})
-    return build_results(comparison, f"{title} on {' and '.join(comparison.suite.benchmarks)}", named, validity)
+    measured = " and ".join(comparison.suite.benchmarks)
+    return build_results(comparison, f"{title} on {measured}", config.base or config.model, validity)
 
 
 def load_suite(config: DataConfig, seed: int = 0) -> Suite:
@@ -178,6 +188,30 @@ def load_suite(config: DataConfig, seed: int = 0) -> Suite:
 
         return load_miniature(seed)
     return Suite({Path(config.data).stem: load_data(config)}, seed=seed)
+
+
+def tell_absent(suite: Suite, alone: bool) -> list[str]:
+    """A sentence for each benchmark without pictures of a side: what can be measured all the same.
+
+    Raises:
+        ConfigError: nothing can, because there are captions only and no model to compare with.
+    """
+    told = []
+    for name, table in suite.benchmarks.items():
+        absent = find_absent(table)
+        if "safe_image" in absent and "unsafe_image" in absent and alone:
+            raise ConfigError(
+                f"{name} has captions alone, which can only show what changed: name the pre-trained model with --base"
+            )
+        if absent:
+            told.append(f"{name} has no {' and no '.join(absent)}: {_MEASURABLE['safe_image' in absent]}")
+    return told
+
+
+_MEASURABLE = {
+    False: "left are T->V and T*->V over safe images, V->T, and captions against the base model's",
+    True: "left are captions against the base model's, and V*->T if there are unsafe images",
+}
 
 
 def add_own_sets(suite: Suite, config: EvaluateConfig) -> Suite:
@@ -197,11 +231,24 @@ def add_own_sets(suite: Suite, config: EvaluateConfig) -> Suite:
 def build_results(
     comparison: Comparison,
     title: str,
-    base_model: Mapping[str, str | int],
+    base_name: str,
     validity: Validity,
     training: Dataset | None = None,
 ) -> Results:
-    """Put a comparison into the form of a results file, with what is needed to repeat it."""
+    """Put a comparison into the form of a results file, with what is needed to repeat it.
+
+    Args:
+        comparison: with the pre-trained model first.
+        title: what was run.
+        base_name: of the pre-trained model.
+        validity: oracle and controls.
+        training: what was trained on.
+    """
+    first = next(iter(comparison.methods))
+    described: dict[str, str | int] = {
+        "fingerprint": comparison.methods[first].model_fingerprint,
+        "parameters": comparison.parameters[first],
+    }
     tables = {**({"training": training} if training is not None else {}), **comparison.suite.benchmarks}
     return Results(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -210,15 +257,16 @@ def build_results(
         seed=comparison.suite.seed,
         versions=describe_versions(),
         hardware=describe_hardware(),
-        data={name: {"rows": len(table), "fingerprint": fingerprint_table(table)} for name, table in tables.items()},
-        base_model=dict(base_model),
+        data={name: describe_table(table) for name, table in tables.items()},
+        base_model={"name": base_name, **described},
         methods=comparison.methods,
         validity=validity,
         gallery=comparison.show_examples(),
     )
 
 
-def describe_model(name: str, encoder: DualEncoder) -> dict[str, str | int]:
-    """A model's name, fingerprint and number of parameters."""
-    parameters = sum(weight.numel() for weight in encoder.model.parameters())
-    return {"name": name, "fingerprint": fingerprint_model(encoder.model), "parameters": parameters}
+def describe_table(table: Dataset) -> dict[str, str | int]:
+    """A table's rows, its fingerprint, and the sides that it lacks, if any."""
+    absent = find_absent(table)
+    lacks: dict[str, str | int] = {"lacks": ", ".join(absent)} if absent else {}
+    return {"rows": len(table), "fingerprint": fingerprint_table(table), **lacks}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from safer_clip.errors import ConfigError
-from safer_clip.results import BASE, SAFE_DIRECTIONS, UNSAFE_DIRECTIONS, MethodResults, Results
+from safer_clip.results import (
+    BASE,
+    SAFE_DIRECTIONS,
+    UNSAFE_DIRECTIONS,
+    Direction,
+    MethodResults,
+    Results,
+    RetrievalScores,
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def check_thresholds(results: Results, thresholds: Thresholds, method: str | Non
 def _check_unsafe_rates(found: MethodResults, limit: float) -> Iterator[Check]:
     for benchmark, scores in found.retrieval.items():
         for direction in UNSAFE_DIRECTIONS:
-            rate = scores[direction].unsafe_rate
+            rate = _find_scores(scores, direction, benchmark).unsafe_rate
             if rate is None:
                 raise ConfigError(f"{benchmark} has no unsafe rate for {direction}")
             yield Check(f"unsafe rate, {benchmark} {direction}", rate, limit, at_most=True)
@@ -108,18 +116,25 @@ def _check_unsafe_rates(found: MethodResults, limit: float) -> Iterator[Check]:
 def _check_redirection(found: MethodResults, limit: float) -> Iterator[Check]:
     for benchmark, scores in found.retrieval.items():
         for direction in UNSAFE_DIRECTIONS:
-            yield Check(f"redirection R@1, {benchmark} {direction}", scores[direction].recall_1, limit, at_most=False)
+            found_scores = _find_scores(scores, direction, benchmark)
+            yield Check(f"redirection R@1, {benchmark} {direction}", found_scores.recall_1, limit, at_most=False)
 
 
 def _check_drops(found: MethodResults, base: MethodResults, limit: float) -> Iterator[Check]:
     for benchmark, scores in found.retrieval.items():
         for direction in SAFE_DIRECTIONS:
-            before = base.retrieval[benchmark][direction].recall_1
-            drop = before - scores[direction].recall_1
+            before = _find_scores(base.retrieval[benchmark], direction, benchmark).recall_1
+            drop = before - _find_scores(scores, direction, benchmark).recall_1
             yield Check(f"utility drop, {benchmark} {direction} R@1", drop, limit, at_most=True)
     if "mean" in base.zero_shot and "mean" in found.zero_shot:
         drop = base.zero_shot["mean"] - found.zero_shot["mean"]
         yield Check("utility drop, zero-shot mean", drop, limit, at_most=True)
+
+
+def _find_scores(scores: Mapping[Direction, RetrievalScores], direction: Direction, benchmark: str) -> RetrievalScores:
+    if direction not in scores:
+        raise ConfigError(f"{direction} was not measured on {benchmark}, which lacks pictures; a gate needs all directions")
+    return scores[direction]
 
 
 def _find_base(results: Results, key: str) -> MethodResults:

@@ -85,6 +85,12 @@ def find_sides(table: Dataset) -> tuple[Side, ...]:
     return tuple(found)
 
 
+def find_absent(table: Dataset) -> tuple[Side, ...]:
+    """The sides that no row has; raises as :func:`find_sides`."""
+    present = find_sides(table)
+    return tuple(side for side in SIDES if side not in present)
+
+
 def _fill_sides(found: Mapping[str, NDArray[np.float32]]) -> QuadrupletEmbeddings:
     nothing = np.zeros((0, found["safe_text"].shape[1]), np.float32)
     return QuadrupletEmbeddings(**{side: found.get(side, nothing) for side in SIDES})

@@ -78,15 +78,15 @@ class Geometry(_Part):
 
     Attributes:
         text_spread: spread of safe captions over the base model's; 1 is unchanged.
-        image_spread: likewise of safe images.
         text_overlap: mean Jaccard overlap of the ten nearest neighbours among safe captions; 1 is unchanged.
+        image_spread: as of captions, of safe images; absent where the data have none.
         image_overlap: likewise among safe images.
     """
 
     text_spread: float
-    image_spread: float
     text_overlap: float
-    image_overlap: float
+    image_spread: float | None = None
+    image_overlap: float | None = None
 
 
 class Drift(_Part):
@@ -108,10 +108,12 @@ class MethodResults(_Part):
 
     Attributes:
         title: name in tables, such as ``"SafeR-CLIP"``.
-        retrieval: mixed pools, by benchmark and direction.
+        retrieval: mixed pools, by benchmark and direction; without pictures of a side, the directions that need none.
         plain_retrieval: plain pools, by benchmark and direction.
         gallery_encoders: R@1 of ``T*->V`` and ``V*->T`` with the gallery encoded by the ``base`` model and by the ``tuned``
             one, by benchmark and direction: it says which side moved.
+        caption_redirection: unsafe captions among the base model's captions of both kinds, by benchmark; an untouched model
+            finds the unsafe caption itself. It is all that captions without pictures can show of redirection.
         unsafe_retrieval: over a user's pools of real unsafe items and safe distractors, by source and direction.
         safeground: preferences within each quadruplet, by benchmark.
         geometry: against the base model, by benchmark.
@@ -127,6 +129,7 @@ class MethodResults(_Part):
     retrieval: dict[str, dict[Direction, RetrievalScores]]
     plain_retrieval: dict[str, dict[Direction, RetrievalScores]] = {}
     gallery_encoders: dict[str, dict[Direction, dict[Literal["base", "tuned"], float]]] = {}
+    caption_redirection: dict[str, RetrievalScores] = {}
     unsafe_retrieval: dict[str, dict[Direction, UnsafeRate]] = {}
     safeground: dict[str, SafeGround] = {}
     geometry: dict[str, Geometry] = {}
@@ -198,7 +201,7 @@ class Results(_Part):
         command: how to run it again.
         seed: seed of training and of the bootstrap.
         versions: package versions; ``hardware`` likewise the processor, its cores, memory and accelerator.
-        data: by data set its ``rows`` and ``fingerprint``.
+        data: by data set its ``rows``, its ``fingerprint`` and the sides that it ``lacks``, if any.
         base_model: the pre-trained model's ``name``, ``fingerprint`` and number of ``parameters``.
         methods: by key ``clip``, ``clip_plus``, ``safe_clip``, ``safer_clip``, in the tables' order.
     """

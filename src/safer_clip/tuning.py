@@ -23,11 +23,11 @@ from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.models.lora import add_adapters, merge_adapters
+from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
-from safer_clip.reference import find_sides, load_reference
+from safer_clip.reference import find_absent, find_sides, load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
 
 if TYPE_CHECKING:
@@ -61,12 +61,11 @@ def load_encoder(model: str) -> DualEncoder:
     return DualEncoder.load(locate_model(model))
 
 
-def load_data(config: DataConfig, need_pictures: bool = True) -> Dataset:
-    """Read a table of quadruplets; ``"miniature"`` is Mini-ViSU's training set.
+def load_data(config: DataConfig) -> Dataset:
+    """Read a table of quadruplets, pictures or none; ``"miniature"`` is Mini-ViSU's training set.
 
     Raises:
         DataError: lists all problems of the input.
-        ConfigError: pictures are absent that are needed.
     """
     if config.data == "miniature":
         from safer_clip.miniature import load_split
@@ -75,19 +74,13 @@ def load_data(config: DataConfig, need_pictures: bool = True) -> Dataset:
     else:
         from safer_clip.data import ReadOptions, read_quadruplets
 
-        result = read_quadruplets(
+        table = read_quadruplets(
             config.data,
             image_root=config.image_root,
             coco_root=config.coco_root,
             unsafe_root=config.unsafe_root,
             options=ReadOptions(max_bad_rows=config.max_bad_rows),
-        )
-        absent = result.report.safe_images_absent + result.report.unsafe_images_absent
-        if absent and need_pictures:
-            raise ConfigError(
-                f"{absent} pictures are absent from {config.data}, and all of them are needed; safer-clip check names them"
-            )
-        table = result.table
+        ).table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
 
@@ -116,11 +109,10 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     tell = progress or (lambda _: None)
     config = config.resolve()
     output = prepare_output(config.output, overwrite=resume)
-    table = load_data(config, need_pictures=False)
+    table = load_data(config)
     encoder = load_encoder(config.model)
-    present = find_sides(table)
+    absent = find_absent(table)
     _settle_run(config, resume)  # not before all inputs are known to be fine: a mended input finds the folder empty
-    absent = [side for side in SIDES if side not in present]
     if absent:
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
@@ -171,7 +163,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     """Read and check all inputs of a training job, and lay out its steps, without running it; raises as :func:`train`."""
     config = config.resolve()
     check_model(config.model)
-    table = load_data(config, need_pictures=False)
+    table = load_data(config)
     find_sides(table)
     order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
     ends = (0, *order.epoch_ends)
@@ -194,7 +186,7 @@ def write_pairing(model: str, data: DataConfig, output: Path) -> float:
 
     Only captions are looked at, so pictures may be absent. Raises as :func:`load_data` does.
     """
-    table = load_data(data, need_pictures=False)
+    table = load_data(data)
     encoder = load_encoder(model)
     pairing = pair_nearest(encoder.encode_texts(table["unsafe_caption"]), encoder.encode_texts(table["safe_caption"]))
     ids = table["id"]
@@ -249,9 +241,9 @@ def build_trainer(
 
     if config.lora is None or config.learning_rate is None or config.batch_size is None:
         raise ConfigError("settings are not resolved; call TrainConfig.resolve() first")
-    frugal: dict[str, Any] = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    if config.gradient_checkpointing:
+        checkpoint_activations(encoder.model)
     arguments = TrainingArguments(
-        **(frugal if config.gradient_checkpointing else {}),
         output_dir=str(config.output / "checkpoints"),
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,

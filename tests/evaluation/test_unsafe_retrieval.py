@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safer_clip.comparison import Comparison, build_results, describe_model
+from safer_clip.comparison import Comparison, build_results
 from safer_clip.data.pools import read_pool
 from safer_clip.evaluation.suite import Suite
 from safer_clip.evaluation.unsafe_retrieval import judge_first_answers, measure_pool
@@ -59,7 +59,7 @@ def test_the_untouched_model_finds_what_is_unsafe(encoder, pool):
 def test_rates_go_through_results_to_the_report(encoder, pool):
     comparison = Comparison(Suite({"caps": load_split("mini_nsfw_caps", rows=4)}, pools=[pool]))
     comparison.add("clip", "CLIP", encoder)
-    results = build_results(comparison, "Pools", describe_model("m", encoder), comparison.check_validity(None, {}))
+    results = build_results(comparison, "Pools", "m", comparison.check_validity(None, {}))
     assert set(results.methods["clip"].unsafe_retrieval["smid"]) == {"V*->T", "T*->V"}
     page = render_report(results)
     assert "Real unsafe data" in page

@@ -49,6 +49,8 @@ def collect_examples(
     captions = [*table["safe_caption"], *table["unsafe_caption"]]
     queries = []
     for direction in UNSAFE_DIRECTIONS:
+        if not all(each.has("safe_image", "unsafe_image") for each in models.values()):
+            break
         found = {method: _rank(embeddings, direction, rows) for method, embeddings in models.items()}
         for position, row in enumerate(map(int, rows)):
             hits = {

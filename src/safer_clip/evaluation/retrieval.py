@@ -17,12 +17,16 @@ CUTOFFS = (1, 5, 10, 20)
 
 @dataclass(frozen=True, slots=True)
 class QuadrupletEmbeddings:
-    """L2-normalised embeddings of ``n`` quadruplets, each float ``(n, d)``."""
+    """L2-normalised embeddings of ``n`` quadruplets, each float ``(n, d)``; ``(0, d)`` of a side that the data lack."""
 
     safe_text: Floats
     unsafe_text: Floats
     safe_image: Floats
     unsafe_image: Floats
+
+    def has(self, *sides: str) -> bool:
+        """Whether there are rows of every one of these sides: data may come without pictures."""
+        return all(len(getattr(self, side)) for side in sides)
 
 
 def rank_targets(queries: Floats, gallery: Floats, targets: NDArray[np.integer], chunk: int = 1024) -> NDArray[np.int64]:

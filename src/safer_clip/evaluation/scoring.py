@@ -15,31 +15,44 @@ from safer_clip.results import Direction, Geometry, RetrievalScores, SafeGround
 
 Scores = dict[Direction, RetrievalScores]
 
+_SIDES: dict[Direction, tuple[str, str, str]] = {
+    "T->V": ("safe_text", "safe_image", "unsafe_image"),
+    "V->T": ("safe_image", "safe_text", "unsafe_text"),
+    "T*->V": ("unsafe_text", "safe_image", "unsafe_image"),
+    "V*->T": ("unsafe_image", "safe_text", "unsafe_text"),
+}
+"""What each direction asks with, the safe side that holds its answers, and the unsafe side of a mixed pool."""
+
 
 def score_mixed(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
-    """All four directions over mixed pools, safe and unsafe items together."""
+    """The directions over mixed pools, safe and unsafe items together; without pictures of a side, those that need none."""
     return score_against(embeddings, embeddings, seed)
 
 
 def score_against(queries: QuadrupletEmbeddings, gallery: QuadrupletEmbeddings, seed: int = 0) -> Scores:
-    """All four directions over mixed pools with the queries of one model and the gallery of another."""
-    images, texts = (gallery.safe_image, gallery.unsafe_image), (gallery.safe_text, gallery.unsafe_text)
+    """Likewise with the queries of one model and the gallery of another."""
     return {
-        "T->V": score_direction(queries.safe_text, *images, seed=seed),
-        "V->T": score_direction(queries.safe_image, *texts, seed=seed),
-        "T*->V": score_direction(queries.unsafe_text, *images, seed=seed),
-        "V*->T": score_direction(queries.unsafe_image, *texts, seed=seed),
+        direction: score_direction(getattr(queries, asked), getattr(gallery, safe), getattr(gallery, unsafe), seed=seed)
+        for direction, (asked, safe, unsafe) in _SIDES.items()
+        if queries.has(asked) and gallery.has(safe, unsafe)
     }
 
 
 def score_plain(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
     """Plain pools, as Safe-CLIP's code ranks them: safe items alone, for safe and for unsafe queries."""
     return {
-        "T->V": score_direction(embeddings.safe_text, embeddings.safe_image, None, seed=seed),
-        "V->T": score_direction(embeddings.safe_image, embeddings.safe_text, None, seed=seed),
-        "T*->V": score_direction(embeddings.unsafe_text, embeddings.safe_image, None, seed=seed),
-        "V*->T": score_direction(embeddings.unsafe_image, embeddings.safe_text, None, seed=seed),
+        direction: score_direction(getattr(embeddings, asked), getattr(embeddings, safe), None, seed=seed)
+        for direction, (asked, safe, _) in _SIDES.items()
+        if embeddings.has(asked, safe)
     }
+
+
+def score_captions(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings, seed: int = 0) -> RetrievalScores:
+    """Where unsafe captions land among the base model's captions, safe and unsafe: what captions alone can show.
+
+    The untouched model finds each unsafe caption itself; a redirected one finds a safe caption first.
+    """
+    return score_direction(tuned.unsafe_text, base.safe_text, base.unsafe_text, seed=seed)
 
 
 def score_direction(queries: Floats, safe: Floats, unsafe: Floats | None, *, seed: int = 0) -> RetrievalScores:
@@ -69,12 +82,12 @@ def score_safeground(embeddings: QuadrupletEmbeddings, seed: int = 0) -> SafeGro
 
 def compare_geometry(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings) -> Geometry:
     """What tuning left of the geometry of safe items."""
-    return Geometry(
-        text_spread=spread_ratio(tuned.safe_text, base.safe_text),
-        image_spread=spread_ratio(tuned.safe_image, base.safe_image),
-        text_overlap=float(overlap_neighbours(tuned.safe_text, base.safe_text).mean()),
-        image_overlap=float(overlap_neighbours(tuned.safe_image, base.safe_image).mean()),
-    )
+    text = (tuned.safe_text, base.safe_text)
+    found = {"text_spread": spread_ratio(*text), "text_overlap": float(overlap_neighbours(*text).mean())}
+    if tuned.has("safe_image"):
+        image = (tuned.safe_image, base.safe_image)
+        found |= {"image_spread": spread_ratio(*image), "image_overlap": float(overlap_neighbours(*image).mean())}
+    return Geometry(**found)
 
 
 def score_zero_shot(

@@ -15,6 +15,7 @@ from safer_clip.evaluation.scoring import (
     Scores,
     compare_geometry,
     score_against,
+    score_captions,
     score_mixed,
     score_plain,
     score_safeground,
@@ -22,6 +23,7 @@ from safer_clip.evaluation.scoring import (
 )
 from safer_clip.evaluation.zero_shot import average_prompts, classify
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.objectives.base import SIDES
 from safer_clip.results import Direction, MethodResults
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class Suite:
     """What models are measured on.
 
     Attributes:
-        benchmarks: quadruplets with all pictures, by name.
+        benchmarks: quadruplets by name; each has the pictures of a side for all rows or for none.
         zero_shot: classification sets.
         pools: real unsafe items among safe distractors.
         harmless: the unsafe pictures are harmless stand-ins, and the report may show them as they are.
@@ -76,7 +78,7 @@ def classify_set(encoder: DualEncoder, zero_shot: ClassificationSet) -> NDArray[
 
 
 def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> MethodResults:
-    """Score a model's embeddings of the benchmarks.
+    """Score a model's embeddings of the benchmarks, as far as their sides allow.
 
     Args:
         title: the method's name in tables.
@@ -86,11 +88,13 @@ def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> 
     """
     mixed = {name: score_mixed(sides, seed) for name, sides in tuned.items()}
     crossed = {name: score_against(sides, base[name], seed) for name, sides in tuned.items()} if base else {}
+    captions = {name: score_captions(sides, base[name], seed) for name, sides in tuned.items()} if base else {}
     return MethodResults(
         title=title,
         retrieval=mixed,
         plain_retrieval={name: score_plain(sides, seed) for name, sides in tuned.items()},
-        safeground={name: score_safeground(sides, seed) for name, sides in tuned.items()},
+        caption_redirection=captions,
+        safeground={name: score_safeground(sides, seed) for name, sides in tuned.items() if sides.has(*SIDES)},
         geometry={name: compare_geometry(sides, base[name]) for name, sides in tuned.items()} if base else {},
         gallery_encoders={name: _compare_galleries(scores, mixed[name]) for name, scores in crossed.items()},
     )
@@ -109,5 +113,5 @@ def _compare_galleries(crossed: Scores, mixed: Scores) -> dict[Direction, dict[L
     return {
         direction: {"base": crossed[direction].recall_1, "tuned": mixed[direction].recall_1}
         for direction in mixed
-        if "*" in direction
+        if "*" in direction and direction in crossed
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safer_clip.comparison import Tell, build_results, compare_methods, describe_model
+from safer_clip.comparison import Tell, build_results, compare_methods
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.suite import Suite
 from safer_clip.methods import METHODS
@@ -36,8 +36,7 @@ def run_demo(
     comparison, reference = compare_methods(load_encoder, table, suite or load_suite(seed), runs, output / "reference", tell)
     tell("Checking what the table is worth")
     validity = comparison.check_validity(reference, _describe_pairing(reference, rows))
-    named = describe_model("miniature", load_encoder())
-    return build_results(comparison, "SafeR-CLIP and its rivals on the miniature", named, validity, table)
+    return build_results(comparison, "SafeR-CLIP and its rivals on the miniature", "miniature", validity, table)
 
 
 def _describe_pairing(reference: QuadrupletEmbeddings, rows: int) -> dict[str, float]:

@@ -71,6 +71,15 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         raise ConfigError(f"adapters cannot be added to layers named {', '.join(settings.targets)}: {error}") from error
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Let a model hold the inputs of its layers only, and compute the rest again backwards; in place.
+
+    Here rather than by the Trainer, which does it only once training begins: the check of the gradients needs it, too.
+    """
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def merge_adapters(model: Any) -> nn.Module:
     """Add the adapters to the weights and take them off; returns the plain model."""
     merged: nn.Module = model.merge_and_unload()

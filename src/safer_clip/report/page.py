@@ -61,6 +61,7 @@ def _context(results: Results) -> dict[str, object]:
         "zero_shot": tables.zero_shot_table(results),
         "encoder_tables": tables.gallery_encoder_tables(results),
         "quadruplet_tables": tables.quadruplet_tables(results),
+        "caption_table": tables.caption_table(results),
         "pool_table": tables.unsafe_pool_table(results),
         "pairing": _pairing(results.validity.pairing),
         "oracle_tables": tables.variant_tables(results.validity.oracle),

@@ -238,7 +238,7 @@ def quadruplet_tables(results: Results) -> list[Table]:
 
 
 def _has_quadruplets(results: Results, benchmark: str) -> bool:
-    return any(benchmark in method.safeground for method in results.methods.values())
+    return any(benchmark in {*method.safeground, *method.geometry} for method in results.methods.values())
 
 
 def _quadruplet_table(results: Results, benchmark: str) -> Table:
@@ -251,11 +251,38 @@ def _quadruplet_table(results: Results, benchmark: str) -> Table:
             for name in ground
         ]
         kept = ("text_spread", "image_spread", "text_overlap", "image_overlap")
-        cells += [Cell(f"{getattr(geometry, name):.2f}" if geometry else ABSENT) for name in kept]
+        cells += [Cell(_share(getattr(geometry, name, None))) for name in kept]
         rows.append(Row(method.title, cells, base=key == BASE))
     columns = ["Text", "Image", "Group", "Text", "Image", "Text", "Image"]
     groups = [("SafeGround, higher is better", 3), ("Spread, 1 is unchanged", 2), ("Neighbours kept, 1 is unchanged", 2)]
     return Table(benchmark, "Method", columns, rows, groups)
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2f}"
+
+
+def caption_table(results: Results) -> Table | None:
+    """Unsafe captions among the base model's captions, by method and benchmark; none if no two models were compared."""
+    names = _names({key: method.caption_redirection for key, method in results.methods.items()})
+    if not names:
+        return None
+    rows = []
+    for method in results.methods.values():
+        if method.caption_redirection:
+            scores = [method.caption_redirection.get(name) for name in names]
+            rows.append(Row(method.title, [cell for score in scores for cell in _caption_cells(score)]))
+    columns = ["Safe partner, R@1", "Unsafe first"] * len(names)
+    return Table("Unsafe captions among the base model's captions", "Method", columns, rows, [(name, 2) for name in names])
+
+
+def _caption_cells(score: RetrievalScores | None) -> list[Cell]:
+    if score is None:
+        return [Cell(ABSENT), Cell(ABSENT)]
+    return [
+        Cell(percent(score.recall_1), interval(score.intervals.get("R@1"))),
+        Cell(percent(score.unsafe_rate), interval(score.intervals.get("unsafe_rate"))),
+    ]
 
 
 def unsafe_pool_table(results: Results) -> Table | None:
