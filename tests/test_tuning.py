@@ -354,3 +354,35 @@ def test_a_model_folder_can_be_named(tuned, configure):
     _, output, _ = tuned
     again = train(configure(model=str(output), max_steps=1))
     assert len(again.progress.losses) == 1
+
+
+DISTRIBUTED = """
+import sys
+from safer_clip.config import TrainConfig
+from safer_clip.tuning import train
+
+train(TrainConfig.model_validate_json(sys.argv[1]), lambda sentence: print(sentence, flush=True))
+"""
+
+
+@pytest.mark.parametrize("sides", [SIDES, SIDES[:2]], ids=["all", "captions"])
+def test_two_processes_train_as_one_that_accumulates(configure, without, data, sides):
+    if sides != SIDES:
+        data = without(safe_image=range(12), unsafe_image=range(12))
+    settings = {"data": data, "lora": LoraSettings(rank=4), "batch_size": 2, "save_every": 0}
+    alone = train(configure("alone", accumulation=2, **settings))
+    shared = configure("shared", **settings)
+    job = shared.output.parent / "job.py"
+    job.write_text(DISTRIBUTED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, str(job), shared.model_dump_json()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Trained for") == 1  # only the first process speaks, and writes
+    record = json.loads((shared.output / TRAINING_FILE).read_text())
+    assert len(record["loss"]) == len(alone.progress.losses) == 3
+    for ours, theirs in zip(record["loss"], alone.progress.losses, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    found = DualEncoder.load(shared.output).model.state_dict()
+    for name, weight in alone.encoder.model.state_dict().items():
+        assert torch.allclose(found[name], weight, atol=1e-6), name

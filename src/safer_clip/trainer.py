@@ -79,10 +79,12 @@ class SafetyTrainer(Trainer):
     def __init__(self, *, objective: Objective, order: TrainingOrder, sides: Sequence[Side] = SIDES, **rest: Any) -> None:
         self.objective: Objective = objective
         self.sides = tuple(sides)
+        self.has_images = any(side.endswith("image") for side in sides)
         self.progress = TrainingProgress()
         super().__init__(**rest)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over its batch, and averaged over accumulated ones
-        ends = [math.ceil(end / self.args.gradient_accumulation_steps) for end in order.epoch_ends]
+        batches = self.args.gradient_accumulation_steps * self.args.world_size
+        ends = [math.ceil(end / batches) for end in order.epoch_ends]
         self.last_step = self.args.max_steps if self.args.max_steps > 0 else ends[-1]
         self.add_callback(_EpochEnds(self, ends))
 
@@ -109,8 +111,10 @@ class SafetyTrainer(Trainer):
     def compute_terms(self, model: Any, inputs: Batch) -> Terms:
         """Weighted terms of a batch."""
         given, reference = split_reference(inputs)
-        text, image = _embed(model, given, any(side.endswith("image") for side in self.sides))
-        terms = self.objective(split_sides(text, image, self.sides, len(inputs["rows"])), reference)
+        output = model(**given)
+        image = output.image_embeds.float() if self.has_images else None
+        sides = split_sides(output.text_embeds.float(), image, self.sides, len(inputs["rows"]))
+        terms = self.objective(sides, reference)
         if not terms:
             raise TrainingError(f"the objective has no term for data with {', '.join(self.sides)} alone")
         return terms
@@ -135,13 +139,20 @@ class SafetyTrainer(Trainer):
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         reached = {tower_of(n) for n, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         model.zero_grad()
-        trained = {"text"} | ({"vision"} if any(side.endswith("image") for side in self.sides) else set())
+        trained = {"text", "vision"} if self.has_images else {"text"}
         missing = trained - reached
         if missing:
             raise TrainingError(
                 f"no adapter of the {' and '.join(sorted(missing))} encoder gets a gradient; check the LoRA targets and "
                 "rank, and that the objective's weights are not all zero"
             )
+
+    def average_losses(self) -> None:
+        """Let every process have the mean of what all of them summed up in this epoch."""
+        if self.args.world_size > 1 and self.progress.sums:
+            sums = torch.tensor(list(self.progress.sums.values()), device=self.args.device)
+            means = self.accelerator.reduce(sums, "mean").tolist()
+            self.progress.sums = dict(zip(self.progress.sums, means, strict=True))
 
     def _watch(self, values: dict[str, float], rows: torch.Tensor) -> None:
         total = sum(values.values())
@@ -168,7 +179,8 @@ class SafetyTrainer(Trainer):
             super()._save_optimizer_and_scheduler(output_dir)
         elif self.args.should_save:
             save_optimizer(Path(output_dir), self.optimizer, self.lr_scheduler)
-        write_json(Path(output_dir) / PROGRESS_FILE, vars(self.progress))
+        if self.args.should_save:
+            write_json(Path(output_dir) / PROGRESS_FILE, vars(self.progress))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
@@ -191,14 +203,6 @@ class SafetyTrainer(Trainer):
         """Nothing to restore: every step seeds itself."""
 
 
-def _embed(model: Any, given: Batch, has_images: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    if has_images:
-        output = model(**given)
-        return output.text_embeds.float(), output.image_embeds.float()
-    found = model.get_text_features(**given).pooler_output.float()
-    return torch.nn.functional.normalize(found, dim=-1), None
-
-
 class _EpochEnds(TrainerCallback):
     """Closes the curriculum's epochs, which are known by their step."""
 
@@ -210,4 +214,5 @@ class _EpochEnds(TrainerCallback):
         """Measure the drift where an epoch ends, or the run does in the middle of one."""
         if state.global_step in self.ends or state.global_step == state.max_steps:
             drift = measure_drift(self.trainer.model)
+            self.trainer.average_losses()
             self.trainer.progress.end_epoch((drift["text"], drift["vision"]))

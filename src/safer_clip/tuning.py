@@ -23,10 +23,12 @@ from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters
+from safer_clip.models.features import read_both, read_texts_alone
+from safer_clip.models.lora import TOWERS, add_adapters, checkpoint_activations, merge_adapters
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
+from safer_clip.processes import has_accelerator, join_processes
 from safer_clip.reference import find_absent, find_sides, load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
 
@@ -96,6 +98,8 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
     Writes the tuned model as an ordinary ``transformers`` folder into ``config.output``, with ``adapter/``, ``reference/``,
     ``checkpoints/`` and ``training.json`` inside.
 
+    Started by ``torchrun`` or ``accelerate launch``, each process trains on every so-many-th batch; the first one writes.
+
     Args:
         config: resolved settings.
         progress: told what happens, a sentence at a time.
@@ -106,21 +110,32 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
         DataError: lists all problems of the data.
         TrainingError: an adapter gets no gradient, or the loss is not finite or explodes.
     """
-    tell = progress or (lambda _: None)
+    processes = join_processes()
+    tell = progress if progress and processes.is_main_process else _say_nothing
     config = config.resolve()
-    output = prepare_output(config.output, overwrite=resume)
+    output = config.output
+    if processes.is_main_process:
+        prepare_output(output, overwrite=resume)
     table = load_data(config)
     encoder = load_encoder(config.model)
     absent = find_absent(table)
-    _settle_run(config, resume)  # not before all inputs are known to be fine: a mended input finds the folder empty
+    if processes.is_main_process:
+        _settle_run(config, resume)  # not before all inputs are known to be fine: a mended input finds the folder empty
     if absent:
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
-    reference = load_reference(encoder, table, output / "reference")
+    with processes.main_process_first():  # the others map what the first one has encoded
+        reference = load_reference(encoder, table, output / "reference")
     tuned = tune(encoder, table, reference, config, checkpoint=find_checkpoint(output / "checkpoints") if resume else None)
     tell(f"Trained for {tuned.seconds:.0f} s; writing the model to {output}")
-    write_tuned(tuned, config)
+    if processes.is_main_process:
+        write_tuned(tuned, config)
+    processes.wait_for_everyone()
     return tuned
+
+
+def _say_nothing(_: str) -> None:
+    return None
 
 
 def _settle_run(config: TrainConfig, resume: bool) -> None:
@@ -168,7 +183,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
     ends = (0, *order.epoch_ends)
     rows = tuple((end - start) * order.batch_size for start, end in itertools.pairwise(ends))
-    steps = math.ceil(order.steps / config.accumulation)
+    steps = math.ceil(order.steps / (config.accumulation * join_processes().num_processes))
     return TrainingPlan(len(table), min(steps, config.max_steps or steps), rows)
 
 
@@ -227,8 +242,10 @@ def tune(
     trainer.run(checkpoint)
     seconds = time.perf_counter() - begun
     adapted: Any = trainer.model
-    adapted.save_pretrained(config.output / "adapter")
+    if trainer.args.should_save:
+        adapted.save_pretrained(config.output / "adapter")
     merged = merge_adapters(adapted).train(False)
+    read_both(merged)
     encoder = DualEncoder(merged, encoder.tokenizer, encoder.processor)
     return TunedModel(encoder, trainer.progress, pairing, seconds, config.describe())
 
@@ -256,6 +273,8 @@ def build_trainer(
         max_grad_norm=config.max_grad_norm,
         adam_beta2=0.98,
         bf16=config.precision == "bf16",
+        use_cpu=not has_accelerator(),
+        ddp_find_unused_parameters=False,
         seed=config.seed,
         save_strategy="steps" if config.save_every else "no",
         save_steps=config.save_every or 500,
@@ -271,11 +290,14 @@ def build_trainer(
     objective = build_objective(method_of(config), config.objective)
     present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
     sides = [side for side in objective.sides if side in present]
+    towers = TOWERS if any(side.endswith("image") for side in sides) else TOWERS[:1]
+    if towers != TOWERS:
+        read_texts_alone(encoder.model)
     return SafetyTrainer(
         objective=objective,
         sides=sides,
         order=order,
-        model=add_adapters(encoder.model, config.lora, config.seed),
+        model=add_adapters(encoder.model, config.lora, config.seed, towers),
         args=arguments,
         train_dataset=OrderedQuadruplets(table, order, encoder.preparation, sides),
         data_collator=Collator(encoder.preparation, reference),

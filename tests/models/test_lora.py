@@ -120,3 +120,9 @@ def test_unknown_targets_are_refused(encoder, targets):
 )
 def test_towers(name, tower):
     assert tower_of(name) == tower
+
+
+def test_one_encoder_alone_gets_adapters(encoder):
+    model = add_adapters(encoder.model, LoraSettings(rank=2, targets=SAFE_CLIP_TARGETS), 0, towers=("text",))
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trainable and {tower_of(name) for name in trainable} == {"text"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,9 +16,10 @@ SAFE_CLIP_TARGETS = ("k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedd
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 # SigLIP's pooling head is PyTorch's own attention, which reads its layers' weights past any adapter
-_POOLING_HEAD = r".*vision_model\.head\..*"
+_POOLING_HEAD = re.compile(r".*vision_model\.head\..*")
 
 Tower = Literal["text", "vision"]
+TOWERS: tuple[Tower, ...] = ("text", "vision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class LoraSettings:
     targets: tuple[str, ...] = TARGETS
 
 
-def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
+def add_adapters(model: nn.Module, settings: LoraSettings, seed: int, towers: Sequence[Tower] = TOWERS) -> Any:
     """Wrap a model **in place**: its layers get adapters, and nothing else can be trained any more.
 
     The model given is from then on the one in training; a frozen copy has to be made, or encoded, before.
@@ -45,6 +48,7 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         model: a ``transformers`` CLIP model.
         settings: of the adapters.
         seed: draws the adapters' first matrices; the second ones start at zero, so that nothing changes yet.
+        towers: encoders that get adapters.
 
     Raises:
         ConfigError: a name is no layer's.
@@ -57,13 +61,15 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         raise ConfigError(f"adapters found no place: no layer is named {', '.join(unknown)}")
     torch.manual_seed(seed)
     # peft wants whole numbers for alpha; the ratio to the rank is what counts
-    excluded = _POOLING_HEAD if any(".head." in layer for layer in layers) else None
+    used = [layer for layer in layers if tower_of(layer) in towers and not _POOLING_HEAD.fullmatch(layer)]
+    excluded = sorted({layer[1:] for layer in layers} - {layer[1:] for layer in used} - {""})
+    targets = [target for target in settings.targets if any(layer.endswith(f".{target}") for layer in used)]
     config = LoraConfig(
         r=settings.rank,
-        exclude_modules=excluded,
+        exclude_modules=excluded or None,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
-        target_modules=list(settings.targets),
+        target_modules=targets,
     )
     try:
         return get_peft_model(model, config)
