@@ -5,6 +5,7 @@ from safer_clip.benchmark.verdicts import (
     Settled,
     Verdict,
     append_verdict,
+    find_last,
     find_standing,
     measure_agreement,
     read_verdicts,
@@ -71,6 +72,16 @@ def test_the_last_verdict_that_was_not_taken_back_counts():
     standing = find_standing(given)
     assert {key: each.verdict for key, each in standing["ann"].items()} == {"a": "accept"}
     assert standing["bob"] == {}
+
+
+def test_an_undo_would_take_back_the_latest_verdict_not_the_latest_new_pair():
+    given = [says("ann", "a", "accept"), says("ann", "b", "accept"), says("ann", "a", "reject"), says("bob", "c", "accept")]
+    last = find_last(given, "ann")
+    assert (last.id, last.verdict) == ("a", "reject")
+    last = find_last([*given, says("ann", "a", "undo")], "ann")
+    assert (last.id, last.verdict) == ("b", "accept")
+    assert find_last(given, "cy") is None
+    assert find_last([says("ann", "a", "accept"), says("ann", "a", "undo")], "ann") is None
 
 
 def test_one_rejection_is_enough_and_the_latest_edit_is_taken():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,24 @@ def read_journal(path: Path) -> list[Row]:
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append rows in one write, on disk when this returns; a torn line before them is cut off.
 
-    A journal has one writing process at a time.
+    Several processes may write to a journal, as two reviewers do: each waits for the other's write to end, so that a line
+    that is only half there is never taken for a torn one. (Where there is no ``fcntl``, as on Windows, one at a time.)
     """
     content = b"".join(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n" for row in rows)
-    with path.open("a+b") as file:
+    with path.open("a+b") as file, _lock(file.fileno()):
         _cut_torn_line(file.fileno())
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _lock(handle: int) -> Iterator[None]:
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX)  # closing the file, or the process's end, lifts it
+    yield
 
 
 def _cut_torn_line(handle: int) -> None:

@@ -78,6 +78,17 @@ def find_standing(verdicts: Sequence[Verdict]) -> Standing:
     has not taken back yet, whatever pair it was on, so that the one before it on that pair, if any, counts again; with
     nothing left to take back it does nothing.
     """
+    return {reviewer: {verdict.id: verdict for verdict in given} for reviewer, given in _replay(verdicts).items()}
+
+
+def find_last(verdicts: Sequence[Verdict], reviewer: str) -> Verdict | None:
+    """The verdict of a reviewer that an undo would take back now, or ``None`` if nothing is left to take back."""
+    given = _replay(verdicts).get(reviewer)
+    return given[-1] if given else None
+
+
+def _replay(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """By reviewer, the verdicts that were not taken back, in the order given."""
     history: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         given = history.setdefault(verdict.reviewer, [])
@@ -85,7 +96,7 @@ def find_standing(verdicts: Sequence[Verdict]) -> Standing:
             given.append(verdict)
         elif given:
             given.pop()
-    return {reviewer: {verdict.id: verdict for verdict in given} for reviewer, given in history.items()}
+    return history
 
 
 @dataclass(frozen=True, slots=True)
