@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SCREEN_PIXELS = 1600  # the longer side of a clear picture, at most
 BLURRED_PIXELS = 320  # the longer side of a blurred one
-KEPT_PIXELS = 9  # so many along the longer side are all that a blurred picture is made of
+KEPT_PIXELS = 7  # so many along the longer side are all that a blurred picture is made of
 
 
 def encode_picture(picture: Picture, *, blurred: bool) -> bytes:

@@ -115,12 +115,15 @@ def open_port(port: int) -> socket.socket:
 
 
 def _read_pair(row: dict[str, Any], folder: Path) -> Pair:
-    category = row["category"] if row["category"] != UNKNOWN else row["tag"] or UNKNOWN
+    category, tag = row["category"], row["tag"] or None
+    if category == UNKNOWN and tag:
+        category = tag
     return Pair(
         id=row["id"],
         safe_caption=row["safe_caption"],
         unsafe_caption=row["unsafe_caption"],
         category=category,
+        tag=tag if tag != category else None,
         safe_image=parse_picture(row["safe_image"], folder),
         unsafe_image=parse_picture(row["unsafe_image"], folder),
     )

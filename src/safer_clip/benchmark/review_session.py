@@ -29,6 +29,7 @@ class Pair:
     safe_caption: str
     unsafe_caption: str
     category: str
+    tag: str | None = None
     safe_image: Picture | None = None
     unsafe_image: Picture | None = None
 
@@ -58,6 +59,7 @@ class PairView:
         number: 1-based place in the file.
         id: the pair's.
         category: its category of unsafe content.
+        tag: the source's word for it, where that says more.
         safe: the safe caption, taken apart where it differs from the unsafe one.
         unsafe: the unsafe caption likewise, as this reviewer last edited it.
         original: the unsafe caption before that edit, or ``None`` if it stands as it was.
@@ -69,6 +71,7 @@ class PairView:
     number: int
     id: str
     category: str
+    tag: str | None
     safe: list[Part]
     unsafe: list[Part]
     original: str | None
@@ -178,6 +181,7 @@ class ReviewSession:
             number=number,
             id=pair.id,
             category=pair.category,
+            tag=pair.tag,
             safe=safe,
             unsafe=unsafe,
             original=pair.unsafe_caption if edited else None,

@@ -67,16 +67,20 @@ function showProgress(progress) {
   const left = progress.total - progress.decided;
   find("bar").value = progress.decided;
   find("bar").textContent = `${progress.decided} of ${progress.total}`;
-  find("count").textContent = left ? `${left} left of ${progress.total}` : `All ${progress.total} decided`;
+  find("count").textContent = left ? `${left} of ${progress.total} left` : `All ${progress.total} decided`;
   undoable = progress.undoable;
-  enableButtons();
+  showButtons();
   find("undecided").firstChild.textContent = progress.next === null ? "Summary " : "Next undecided ";
 }
 
 // While a caption is edited nothing else can be decided, lest the edit be lost.
-function enableButtons() {
-  for (const id of ["accept", "reject", "edit", "previous", "next", "undecided"]) find(id).disabled = isEditing();
-  find("undo").disabled = isEditing() || !undoable;
+function showButtons() {
+  const editing = isEditing();
+  for (const id of ["accept", "reject", "edit"]) find(id).hidden = editing || !pair;
+  for (const id of ["save", "cancel"]) find(id).hidden = !editing;
+  for (const id of ["previous", "next", "undecided"]) find(id).disabled = editing;
+  find("undo").hidden = editing;
+  find("undo").disabled = !undoable;
 }
 
 function showCaption(place, parts) {
@@ -117,7 +121,7 @@ async function showPair(number) {
   closeEditor();
   pair = found;
   find("pair-title").textContent = `Pair ${pair.number} of ${pair.progress.total}`;
-  find("category").textContent = pair.category;
+  find("category").textContent = [pair.category, pair.tag].filter(Boolean).join(" · ");
   find("verdict").textContent = WORDS[pair.verdict] ?? "Undecided";
   find("verdict").dataset.verdict = pair.verdict ?? "";
   showCaption(find("safe-caption"), pair.safe);
@@ -172,7 +176,6 @@ function fillRows(table, rows) {
 function showSection(name) {
   find("pair").hidden = name !== "pair";
   find("summary").hidden = name !== "summary";
-  for (const id of ["accept", "reject", "edit"]) find(id).hidden = name !== "pair";
 }
 
 const goTo = (number) => (number === null ? showSummary() : showPair(number));
@@ -234,8 +237,9 @@ function openEditor() {
   find("text").value = pair.unsafe.map((part) => part.text).join("");
   find("editor").hidden = false;
   find("unsafe-caption").hidden = true;
-  enableButtons();
+  showButtons();
   find("text").focus();
+  find("editor").scrollIntoView({ block: "nearest" });
   find("text").setSelectionRange(find("text").value.length, find("text").value.length);
 }
 
@@ -243,9 +247,9 @@ function closeEditor() {
   if (!isEditing()) return;
   find("editor").hidden = true;
   find("unsafe-caption").hidden = false;
-  enableButtons();
+  showButtons();
   find("text").blur();
-  focusBeforeEdit.focus();
+  focusBeforeEdit.focus({ preventScroll: true });
 }
 
 function saveEdit() {
@@ -331,6 +335,7 @@ const BUTTONS = {
   undo: KEYS.u,
   undecided: KEYS.n,
   previous: KEYS.ArrowLeft,
+  back: KEYS.ArrowLeft,
   next: KEYS.ArrowRight,
   "open-help": toggleHelp,
   look: toggleLook,
