@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import urllib.error
 import urllib.request
 
@@ -52,6 +53,15 @@ def test_a_port_in_use_is_told(tmp_path):
     with open_port(0) as listener:
         port = listener.getsockname()[1]
         assert f"--port {port} is in use" in str(review(tmp_path, "--port", str(port)))
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, package):
+    write_benchmark(tmp_path, rows=1)
+    for name in [name for name in sys.modules if name == "safer_clip.benchmark.review" or name.startswith(package)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert f"{package} is not installed" in str(review(tmp_path))
 
 
 def test_only_this_machine_is_listened_to():

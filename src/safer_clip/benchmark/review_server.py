@@ -20,6 +20,7 @@ from safer_clip.errors import ConfigError, need_extra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from uvicorn import Server
 
 QUADRUPLETS_FILE = "quadruplets.jsonl"
 HOST = "127.0.0.1"
@@ -42,10 +43,11 @@ def run_review(folder: Path, reviewer: str, port: int, open_browser: bool, tell:
             packages of the extra ``review`` are not installed.
         DataError: the quadruplets, their pictures or the journal are at fault; lists everything that is.
     """
-    with need_extra("starlette or uvicorn", "review"):
+    with need_extra("starlette", "review"):
         from safer_clip.benchmark.review import ReviewDesk, create_app, make_token
     desk = ReviewDesk(folder, load_pairs(folder), check_reviewer(reviewer), make_token())
     session = desk.open_session()
+    server = _make_server(create_app(desk))
     with open_port(port) as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}/?token={desk.token}"
         for line in _introduce(session):
@@ -54,7 +56,8 @@ def run_review(folder: Path, reviewer: str, port: int, open_browser: bool, tell:
         tell("Every verdict is on disk at once. Ctrl-C ends the review; the same command goes on with it.")
         if open_browser:  # in a thread, since a browser for terminals would not come back
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        _serve(create_app(desk), listener)
+        with suppress(KeyboardInterrupt):  # uvicorn passes Ctrl-C on once it has shut down
+            server.run(sockets=[listener])
     tell(_count(desk.open_session()))
 
 
@@ -146,18 +149,19 @@ def _count(session: ReviewSession) -> str:
     return f"{session.reviewer}: {progress.decided:,} of {progress.total:,} pairs decided, {left:,} left"
 
 
-def _serve(app: Starlette, listener: socket.socket) -> None:
-    import uvicorn
+def _make_server(app: Starlette) -> Server:
+    with need_extra("uvicorn", "review"):
+        from uvicorn import Config, Server
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,  # addresses hold the token
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=PATIENCE_S,
-        ws="none",
+    return Server(
+        Config(
+            app,
+            log_level="warning",
+            access_log=False,  # addresses hold the token
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=PATIENCE_S,
+            ws="none",
+        )
     )
-    with suppress(KeyboardInterrupt):  # uvicorn passes Ctrl-C on once it has shut down
-        uvicorn.Server(config).run(sockets=[listener])

@@ -131,6 +131,7 @@ async function showPair(number) {
   showPictures();
   showProgress(pair.progress);
   showSection("pair");
+  window.scrollTo(0, 0);
   history.replaceState(null, "", `${location.pathname}#${pair.number}`);
 }
 
