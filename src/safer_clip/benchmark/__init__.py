@@ -1,0 +1,1 @@
+"""Building a safety benchmark of one's own: from captioned pictures to reviewed, tightly aligned quadruplets."""
