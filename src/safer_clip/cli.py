@@ -291,6 +291,26 @@ def generate(
 
 
 @app.command()
+def caption(
+    llava: Annotated[str, typer.Option(help="LLaVA-type model: a folder, or its name on the hub.")],
+    images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
+    output: OutputFile,
+    vision_tower: Annotated[Path | None, typer.Option(help="From `export --format llava`.")] = None,
+    prompt: Annotated[str, typer.Option(help="What to ask about each picture.")] = "Describe the picture in one sentence.",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.", min=1)] = 64,
+    overwrite: Overwrite = False,
+) -> None:
+    """Caption pictures with a swapped vision tower (JSONL), for `judge`; goes on where it was interrupted."""
+    from safer_clip.data.picture_folders import read_picture_folder
+    from safer_clip.generation.image_to_text import CaptionSettings, caption_images, load_captioner
+
+    _refuse_existing(output, overwrite)
+    source = read_picture_folder(images)
+    made = caption_images(load_captioner(llava, vision_tower), source, output, CaptionSettings(prompt, max_new_tokens))
+    typer.echo(f"Wrote {output}; made {made} captions for {len(source.names)} pictures")
+
+
+@app.command()
 def judge(
     images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
     output: OutputFile,

@@ -1,0 +1,59 @@
+"""Small random models in the layouts of large ones, built on the spot."""
+
+import torch
+
+WORDS = ("a", "an", "the", "dog", "cat", "apple", "park", "sits", "runs", "in", "on", "with", "red", "small", "picture", ".")
+
+
+def build_tokenizer(words):
+    """A tokenizer that knows a few words and the marks of a model for texts or of LLaVA."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    marks = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
+    known = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*marks, *words])}, unk_token="<unk>"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=known,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_max_length=64,
+        additional_special_tokens=["<image>"],
+    )
+
+
+def write_llava(folder, encoder):
+    """A LLaVA with random language weights around the vision tower of a CLIP."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+
+    from safer_clip.export.towers import extract_vision_tower
+
+    tower, tokenizer = extract_vision_tower(encoder), build_tokenizer(WORDS)
+    language = {
+        "model_type": "llama",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": len(tokenizer),
+        "initializer_range": 0.5,  # large enough for the answer to depend on the picture
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+    torch.manual_seed(1)
+    config = LlavaConfig(vision_config=tower.config, text_config=language, image_token_index=4, vision_feature_layer=-2)
+    llava = LlavaForConditionalGeneration(config)
+    llava.model.vision_tower.load_state_dict(tower.state_dict())
+    llava.save_pretrained(folder)
+    processor = LlavaProcessor(
+        encoder.processor,
+        tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    processor.save_pretrained(folder)
