@@ -1,5 +1,6 @@
 """Small random models in the layouts of large ones, built on the spot."""
 
+import numpy as np
 import torch
 
 WORDS = ("a", "an", "the", "dog", "cat", "apple", "park", "sits", "runs", "in", "on", "with", "red", "small", "picture", ".")
@@ -57,3 +58,41 @@ def write_llava(folder, encoder):
         num_additional_image_tokens=1,
     )
     processor.save_pretrained(folder)
+
+
+def write_classifier(folder, labels, multi_label=False):
+    """A classifier of texts with random weights."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tokenizer = build_tokenizer(WORDS)
+    torch.manual_seed(2)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(
+        **size,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=16,
+        initializer_range=0.5,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+        problem_type="multi_label_classification" if multi_label else None,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_image_classifier(folder, labels):
+    """A vision transformer with random weights."""
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
+
+    torch.manual_seed(3)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = ViTConfig(
+        **size,
+        image_size=16,
+        patch_size=8,
+        initializer_range=0.5,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)

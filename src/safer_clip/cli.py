@@ -312,22 +312,36 @@ def caption(
 
 @app.command()
 def judge(
-    images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
     output: OutputFile,
     judges: Annotated[
-        list[str], typer.Option("--judge", help="nudenet, a CLIP head's folder, chat:MODEL[@URL]; repeatable.")
+        list[str],
+        typer.Option(
+            "--judge",
+            help="Of pictures: nudenet, a CLIP head's folder; of texts: moderation:MODEL[@URL]; "
+            "of both: classifier:FOLDER, chat:MODEL[@URL]. Repeatable.",
+        ),
     ],
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, subfolders included.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Table with a column `caption`, as `caption` writes it.")] = None,
     combine: Annotated[str, typer.Option(help="any, all or mean of the judges.")] = "any",
     overwrite: Overwrite = False,
 ) -> None:
-    """Say which pictures are unsafe, and each judge's own rate (JSON)."""
+    """Say which pictures or texts are unsafe, and each judge's own rate and mean score (JSON); goes on if interrupted."""
     from safer_clip.files import write_json
-    from safer_clip.judges.folders import judge_folder
+    from safer_clip.judges.verdicts import SETTINGS, judge_folder, judge_texts
+    from safer_clip.resuming import Journal
 
     _refuse_existing(output, overwrite)
-    found = judge_folder(images, judges, combine)
+    journal = Journal.beside(output, SETTINGS)
+    if images and not texts:
+        found, what = judge_folder(images, judges, combine, journal), "images"
+    elif texts and not images:
+        found, what = judge_texts(texts, judges, combine, journal), "texts"
+    else:
+        raise ConfigError("judge takes either --images or --texts")
     write_json(output, found)
-    typer.echo(f"Wrote {output}; {found['unsafe_rate']:.1f} % of {len(found['images'])} pictures are unsafe")
+    journal.finish()
+    typer.echo(f"Wrote {output}; {found['unsafe_rate']:.1f} % of {len(found[what])} {what} are unsafe")
 
 
 @app.command()
