@@ -96,3 +96,30 @@ def write_image_classifier(folder, labels):
     )
     ViTForImageClassification(config).save_pretrained(folder)
     ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+
+
+def write_opennsfw(path, first=True, numbers=2, squash=True):
+    """An ONNX file that calls a picture unsafe by the mean of its blue pixels: softmax([0, mean / 10])."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def hold(name, values):
+        return numpy_helper.from_array(np.array(values), name)
+
+    shape = ["n", 3, 224, 224] if first else ["n", 224, 224, 3]
+    weights = np.zeros((3, numbers), np.float32)
+    weights[0, -1] = 0.1
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["logits"]),
+        helper.make_node("Softmax" if squash else "Identity", ["logits"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "stand-in",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", numbers])],
+        [hold("axes", [2, 3] if first else [1, 2]), hold("weights", weights)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)

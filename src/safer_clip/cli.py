@@ -317,7 +317,7 @@ def judge(
         list[str],
         typer.Option(
             "--judge",
-            help="Of pictures: nudenet, a CLIP head's folder; of texts: moderation:MODEL[@URL]; "
+            help="Of pictures: nudenet, a CLIP head's folder, opennsfw:FILE.onnx; of texts: moderation:MODEL[@URL]; "
             "of both: classifier:FOLDER, chat:MODEL[@URL]. Repeatable.",
         ),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 from safer_clip.errors import ConfigError
 from safer_clip.judges.base import ImageJudge, TextJudge
 
-IMAGE_JUDGES = "nudenet, the folder of a CLIP head, classifier:FOLDER, or chat:MODEL[@URL]"
+IMAGE_JUDGES = "nudenet, the folder of a CLIP head, classifier:FOLDER, opennsfw:FILE.onnx, or chat:MODEL[@URL]"
 TEXT_JUDGES = "classifier:FOLDER, moderation:MODEL[@URL], or chat:MODEL[@URL]"
 
 
@@ -16,7 +16,7 @@ def load_judge(name: str) -> ImageJudge:
 
     Args:
         name: ``"nudenet"``, the folder of a CLIP head (:mod:`safer_clip.judges.clip_head`), ``"classifier:FOLDER"``
-            (:mod:`safer_clip.judges.classifier`), or
+            (:mod:`safer_clip.judges.classifier`), ``"opennsfw:FILE"`` (:mod:`safer_clip.judges.opennsfw`), or
             ``"chat:MODEL"`` with an optional ``@URL`` of the endpoint.
 
     Raises:
@@ -36,6 +36,10 @@ def load_judge(name: str) -> ImageJudge:
         from safer_clip.judges.classifier import ImageClassifierJudge
 
         return ImageClassifierJudge(rest)
+    if kind == "opennsfw" and rest:
+        from safer_clip.judges.opennsfw import OpenNsfwJudge
+
+        return OpenNsfwJudge(Path(rest))
     if Path(name).is_dir():
         from safer_clip.judges.clip_head import ClipHeadJudge
 
