@@ -279,14 +279,18 @@ def generate(
     negative_prompt: Annotated[str, typer.Option(help="What to steer away from, on top.")] = "",
     images_per_prompt: Annotated[int, typer.Option(help="Seeds a prompt.", min=1)] = 1,
     steps: Annotated[int, typer.Option(help="Of the sampler.", min=1)] = 50,
+    safe_latent: Annotated[
+        str | None, typer.Option(help="Safe Latent Diffusion on top: weak, medium, strong or max.")
+    ] = None,
 ) -> None:
     """Generate pictures with a swapped text encoder, for `judge`; goes on where it was interrupted."""
     from safer_clip.generation.prompts import read_prompts
     from safer_clip.generation.text_to_image import GenerationSettings, generate_images, load_pipeline
 
     read = read_prompts(prompts)
-    settings = GenerationSettings(images_per_prompt, steps, negative_prompt)
-    made = generate_images(load_pipeline(pipeline, text_encoder), read, output, settings)
+    settings = GenerationSettings(images_per_prompt, steps, negative_prompt, safe_latent=safe_latent)
+    loaded = load_pipeline(pipeline, text_encoder, safe_latent is not None)
+    made = generate_images(loaded, read, output, settings)
     typer.echo(f"Made {made} pictures of {len(read) * images_per_prompt} in {output}")
 
 
