@@ -1,4 +1,9 @@
-"""Small random models in the layouts of large ones, built on the spot."""
+"""Small random models in the layouts of large ones, built on the spot, and a server that speaks the OpenAI protocol."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import torch
@@ -123,3 +128,89 @@ def write_opennsfw(path, first=True, numbers=2, squash=True):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, path)
+
+
+def write_stable_diffusion(folder, encoder):
+    """Stable Diffusion with random weights, as small as it gets, for a text encoder as wide as the miniature's."""
+    import diffusers
+
+    from safer_clip.export.towers import extract_text_tower
+
+    small = {"block_out_channels": (8, 16), "norm_num_groups": 4}
+    unet = diffusers.UNet2DConditionModel(
+        **small,
+        sample_size=8,
+        layers_per_block=1,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=encoder.model.config.text_config.hidden_size,
+        attention_head_dim=4,
+    )
+    vae = diffusers.AutoencoderKL(
+        **small,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae,
+        unet=unet,
+        text_encoder=extract_text_tower(encoder),
+        tokenizer=encoder.tokenizer,
+        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+
+
+DROP = object()
+
+
+def word_reply(answer):
+    """A whole reply: a dictionary as it is, anything else as what a chat model says."""
+    if isinstance(answer, dict):
+        return answer
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}
+    if answer is not None:
+        message = {"role": "assistant", "content": answer}
+        body["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    return body
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(body)
+        answer = self.server.answers.pop(0) if self.server.answers else self.server.otherwise(body)
+        if answer is DROP:
+            self.close_connection = True
+            return
+        status, answer = answer if isinstance(answer, tuple) else (200, answer)
+        reply = word_reply(answer) if status == 200 else {"error": {"message": answer}}
+        told = answer if isinstance(answer, bytes) else json.dumps(reply).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if told.startswith(b"<") else "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.send_header("retry-after-ms", "1")
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serve_openai():
+    """Each request takes the next of the server's `answers`, or else what its `otherwise` says."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.drop = DROP  # as an answer: the connection is closed without one
+    server.answers, server.requests, server.otherwise = [], [], lambda body: (400, "nothing is left to say")
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

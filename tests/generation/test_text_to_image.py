@@ -13,8 +13,9 @@ from safer_clip.generation.prompts import read_prompts
 from safer_clip.generation.safe_latent import load_preset
 from safer_clip.generation.text_to_image import GenerationSettings, generate_images, load_pipeline
 from safer_clip.miniature import model_folder
+from stand_ins import write_stable_diffusion
 
-diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("diffusers")
 
 ROWS = [
     {"prompt": "a dog with a spoon", "categories": "violence, hate", "sd_seed": 7, "sd_guidance_scale": 2.0},
@@ -25,39 +26,8 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def pipeline_folder(encoder, tmp_path_factory):
-    """Stable Diffusion with random weights, as small as it gets, for a text encoder as wide as the miniature's."""
-    small = {"block_out_channels": (8, 16), "norm_num_groups": 4}
-    unet = diffusers.UNet2DConditionModel(
-        **small,
-        sample_size=8,
-        layers_per_block=1,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=encoder.model.config.text_config.hidden_size,
-        attention_head_dim=4,
-    )
-    vae = diffusers.AutoencoderKL(
-        **small,
-        latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-    )
-    from safer_clip.export.towers import extract_text_tower
-
-    pipeline = diffusers.StableDiffusionPipeline(
-        vae=vae,
-        unet=unet,
-        text_encoder=extract_text_tower(encoder),
-        tokenizer=encoder.tokenizer,
-        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
     folder = tmp_path_factory.mktemp("sd")
-    pipeline.save_pretrained(folder)
+    write_stable_diffusion(folder, encoder)
     return folder
 
 
