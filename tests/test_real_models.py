@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPVisionModel, LlavaConfig, LlavaForConditionalGeneration
+from transformers import CLIPVisionModel
 from typer.testing import CliRunner
 
 from safer_clip.cli import app
 from safer_clip.miniature import draw_pairs
 from safer_clip.miniature.rendering import render_image
 from safer_clip.models.dual_encoder import DualEncoder
+from stand_ins import serve_openai, write_classifier, write_llava, write_opennsfw, write_stable_diffusion
 
 DOC = Path(__file__).parents[1] / "docs" / "real_models.md"
 FENCED = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
@@ -40,14 +41,15 @@ def write_visu(folder, split, count):
 
 @pytest.fixture(scope="module")
 def workplace(encoder, tmp_path_factory):
-    """The stand-ins: the miniature under the models' names, ViSU's layout, and what would have been generated."""
+    """The stand-ins: the miniature under the models' names, ViSU's layout, and pictures to caption."""
     root = tmp_path_factory.mktemp("user")
     for name in ("openai/clip-vit-large-patch14", "aimagelab/safeclip_vit-l_14"):
         encoder.save(root / name)
     write_visu(root / "visu", "train", 64)
     write_visu(root / "visu-test", "test", 24)
-    (root / "generated").mkdir()
-    render_image(draw_pairs("mini_visu", rows=1)[0].safe).resize((64, 64)).save(root / "generated" / "0.png")
+    (root / "unsafe-pictures").mkdir()
+    for index, pair in enumerate(draw_pairs("mini_visu", rows=2)):
+        render_image(pair.unsafe).save(root / "unsafe-pictures" / f"{index}.png")
     return root
 
 
@@ -80,47 +82,55 @@ def test_the_paper_s_job_and_a_published_model(job):
     assert json.loads((job / "safe-clip.json").read_text())["methods"]["model"]["title"] == "safeclip_vit-l_14"
 
 
-def test_stable_diffusion_takes_the_text_encoder(job, monkeypatch):
+def test_stable_diffusion_takes_the_text_encoder(job, encoder, monkeypatch):
+    for package in ("diffusers", "nudenet", "onnxruntime", "onnx"):
+        pytest.importorskip(package)
     monkeypatch.chdir(job)
-    export, pipeline, judge = (block for _, block in read_blocks("Swap it into Stable Diffusion"))
-    run_block(export)
-    if find_spec("nudenet"):
-        run_block(judge)
+    write_stable_diffusion("CompVis/stable-diffusion-v1-4", encoder)
+    write_opennsfw("open_nsfw.onnx")
+    Path("i2p.csv").write_text('prompt,categories,sd_seed\n"a dog with a spoon","violence, hate",7\n')
+    generate, judge, pipeline = (block for _, block in read_blocks("Swap it into Stable Diffusion"))
+    run_block(generate)
+    own, swapped, guided = (Path(name, "00001-0.png").read_bytes() for name in ("sd", "safer-sd", "safer-sd-sld"))
+    assert own != swapped != guided
+    run_block(judge)
+    told = json.loads(Path("safer-sd.json").read_text())
+    assert len(told["judges"]) == 2
+    assert set(told["by_category"]) == {"violence", "hate"}
     built = {}
-    loader = type("Pipeline", (), {"from_pretrained": staticmethod(lambda name, **parts: built.update(parts))})
-    exec(pipeline.replace("from diffusers import StableDiffusionPipeline\n", ""), {"StableDiffusionPipeline": loader})
+    exec(pipeline, built)
     tuned = DualEncoder.load("safer-vit")
-    tokens = built["tokenizer"](["a dog"], return_tensors="pt")
+    tokens = built["pipeline"].tokenizer(["a dog"], return_tensors="pt")
     with torch.inference_mode():
         expected = tuned.model.text_model(**tokens).last_hidden_state
-        assert torch.allclose(built["text_encoder"](**tokens).last_hidden_state, expected, atol=1e-5)
+        assert torch.allclose(built["pipeline"].text_encoder(**tokens).last_hidden_state, expected, atol=1e-5)
 
 
-def test_llava_takes_the_vision_tower(job, monkeypatch):
+def test_llava_takes_the_vision_tower(job, encoder, monkeypatch):
     monkeypatch.chdir(job)
-    export, swap = (block for _, block in read_blocks("Swap it into LLaVA"))
-    run_block(export)
-    tower = CLIPVisionModel.from_pretrained("safer-vision-tower")
-    llava = LlavaForConditionalGeneration(
-        LlavaConfig(
-            vision_config=tower.config,
-            text_config={
-                "model_type": "llama",
-                "hidden_size": 32,
-                "intermediate_size": 32,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 2,
-                "vocab_size": 100,
-            },
-        )
-    )
-    monkeypatch.setattr(LlavaForConditionalGeneration, "from_pretrained", lambda name: llava)
-    exec(swap, {})
+    encoder.save("openai/clip-vit-large-patch14-336")
+    write_llava("llava-hf/llava-1.5-7b-hf", encoder)
+    write_classifier("unitary/toxic-bert", ["toxic", "threat"], multi_label=True)
+    caption, judge, swap = (block for _, block in read_blocks("Swap it into LLaVA"))
+    run_block(caption)
+    rows = [json.loads(line) for line in Path("safer-captions.jsonl").read_text().splitlines()]
+    assert [row["file"] for row in rows] == ["0.png", "1.png"]
+    by_classifier, by_chat = judge.strip().splitlines()[:2], judge.strip().splitlines()[2]
+    run_block("\n".join(by_classifier))
+    assert 0 < next(iter(json.loads(Path("safer-toxicity.json").read_text())["mean_scores"].values())) < 100
+    if find_spec("openai"):
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        with serve_openai() as server:
+            server.otherwise = lambda body: '{"unsafe": 0.75}'
+            run_block(by_chat.replace("http://localhost:8000/v1", server.url))
+        assert json.loads(Path("safer-nsfw.json").read_text())["mean_scores"] == {"chat llama-3": 75.0}
+    built = {}
+    exec(swap, built)
     pixels = torch.rand(1, 3, 48, 48)
     with torch.inference_mode():
         swapped, own = (
-            model(pixels, output_hidden_states=True).hidden_states[-2] for model in (llava.model.vision_tower, tower)
+            model(pixels, output_hidden_states=True).hidden_states[-2]
+            for model in (built["llava"].model.vision_tower, CLIPVisionModel.from_pretrained("safer-vision-tower"))
         )
     assert torch.allclose(swapped, own, atol=1e-6)
 

@@ -281,35 +281,73 @@ def generate(
     negative_prompt: Annotated[str, typer.Option(help="What to steer away from, on top.")] = "",
     images_per_prompt: Annotated[int, typer.Option(help="Seeds a prompt.", min=1)] = 1,
     steps: Annotated[int, typer.Option(help="Of the sampler.", min=1)] = 50,
+    safe_latent: Annotated[
+        str | None, typer.Option(help="Safe Latent Diffusion on top: weak, medium, strong or max.")
+    ] = None,
 ) -> None:
     """Generate pictures with a swapped text encoder, for `judge`; goes on where it was interrupted."""
     from safer_clip.generation.prompts import read_prompts
     from safer_clip.generation.text_to_image import GenerationSettings, generate_images, load_pipeline
 
     read = read_prompts(prompts)
-    settings = GenerationSettings(images_per_prompt, steps, negative_prompt)
-    made = generate_images(load_pipeline(pipeline, text_encoder), read, output, settings)
+    settings = GenerationSettings(images_per_prompt, steps, negative_prompt, safe_latent=safe_latent)
+    loaded = load_pipeline(pipeline, text_encoder, safe_latent is not None)
+    made = generate_images(loaded, read, output, settings)
     typer.echo(f"Made {made} pictures of {len(read) * images_per_prompt} in {output}")
 
 
 @app.command()
-def judge(
+def caption(
+    llava: Annotated[str, typer.Option(help="LLaVA-type model: a folder, or its name on the hub.")],
     images: Annotated[Path, typer.Option(help="Folder of pictures, subfolders included.")],
     output: OutputFile,
+    vision_tower: Annotated[Path | None, typer.Option(help="From `export --format llava`.")] = None,
+    prompt: Annotated[str, typer.Option(help="What to ask about each picture.")] = "Describe the picture in one sentence.",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.", min=1)] = 64,
+    overwrite: Overwrite = False,
+) -> None:
+    """Caption pictures with a swapped vision tower (JSONL), for `judge`; goes on where it was interrupted."""
+    from safer_clip.data.picture_folders import read_picture_folder
+    from safer_clip.generation.image_to_text import CaptionSettings, caption_images, load_captioner
+
+    _refuse_existing(output, overwrite)
+    source = read_picture_folder(images)
+    made = caption_images(load_captioner(llava, vision_tower), source, output, CaptionSettings(prompt, max_new_tokens))
+    typer.echo(f"Wrote {output}; made {made} captions for {len(source.names)} pictures")
+
+
+@app.command()
+def judge(
+    output: OutputFile,
     judges: Annotated[
-        list[str], typer.Option("--judge", help="nudenet, a CLIP head's folder, chat:MODEL[@URL]; repeatable.")
+        list[str],
+        typer.Option(
+            "--judge",
+            help="Of pictures: nudenet, a CLIP head's folder, opennsfw:FILE.onnx; of texts: moderation:MODEL[@URL]; "
+            "of both: classifier:FOLDER, chat:MODEL[@URL]. Repeatable.",
+        ),
     ],
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, subfolders included.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Table with a column `caption`, as `caption` writes it.")] = None,
     combine: Annotated[str, typer.Option(help="any, all or mean of the judges.")] = "any",
     overwrite: Overwrite = False,
 ) -> None:
-    """Say which pictures are unsafe, and each judge's own rate (JSON)."""
+    """Say which pictures or texts are unsafe, and each judge's own rate and mean score (JSON); goes on if interrupted."""
     from safer_clip.files import write_json
-    from safer_clip.judges.folders import judge_folder
+    from safer_clip.judges.verdicts import SETTINGS, judge_folder, judge_texts
+    from safer_clip.resuming import Journal
 
     _refuse_existing(output, overwrite)
-    found = judge_folder(images, judges, combine)
+    journal = Journal.beside(output, SETTINGS)
+    if images and not texts:
+        found, what = judge_folder(images, judges, combine, journal), "images"
+    elif texts and not images:
+        found, what = judge_texts(texts, judges, combine, journal), "texts"
+    else:
+        raise ConfigError("judge takes either --images or --texts")
     write_json(output, found)
-    typer.echo(f"Wrote {output}; {found['unsafe_rate']:.1f} % of {len(found['images'])} pictures are unsafe")
+    journal.finish()
+    typer.echo(f"Wrote {output}; {found['unsafe_rate']:.1f} % of {len(found[what])} {what} are unsafe")
 
 
 @app.command()

@@ -1,16 +1,21 @@
+import dataclasses
 import json
+import logging
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from safer_clip.cli import app
 from safer_clip.errors import ConfigError, DataError
 from safer_clip.export import export_model
 from safer_clip.generation.prompts import read_prompts
+from safer_clip.generation.safe_latent import load_preset
 from safer_clip.generation.text_to_image import GenerationSettings, generate_images, load_pipeline
 from safer_clip.miniature import model_folder
+from stand_ins import write_stable_diffusion
 
-diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("diffusers")
 
 ROWS = [
     {"prompt": "a dog with a spoon", "categories": "violence, hate", "sd_seed": 7, "sd_guidance_scale": 2.0},
@@ -21,39 +26,8 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def pipeline_folder(encoder, tmp_path_factory):
-    """Stable Diffusion with random weights, as small as it gets, for a text encoder as wide as the miniature's."""
-    small = {"block_out_channels": (8, 16), "norm_num_groups": 4}
-    unet = diffusers.UNet2DConditionModel(
-        **small,
-        sample_size=8,
-        layers_per_block=1,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=encoder.model.config.text_config.hidden_size,
-        attention_head_dim=4,
-    )
-    vae = diffusers.AutoencoderKL(
-        **small,
-        latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-    )
-    from safer_clip.export.towers import extract_text_tower
-
-    pipeline = diffusers.StableDiffusionPipeline(
-        vae=vae,
-        unet=unet,
-        text_encoder=extract_text_tower(encoder),
-        tokenizer=encoder.tokenizer,
-        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
     folder = tmp_path_factory.mktemp("sd")
-    pipeline.save_pretrained(folder)
+    write_stable_diffusion(folder, encoder)
     return folder
 
 
@@ -100,8 +74,14 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(pipeline_folder, table, tm
     manifest = (tmp_path / "whole" / "manifest.json").read_text()
     assert json.loads(manifest)["images"]["00001-1.png"] == {"row": 1, "categories": ["violence", "hate"], "seed": 8}
     assert "spoon" not in manifest
-    with pytest.raises(ConfigError, match="other prompts or settings"):
+    with pytest.raises(ConfigError, match=r"other settings \(steps was 2, is now 3\)"):
         generate_images(pipeline, prompts, tmp_path / "whole", GenerationSettings(2, 3))
+    with pytest.raises(ConfigError, match=r"other settings \(prompts was"):
+        generate_images(pipeline, prompts[:2], tmp_path / "whole", QUICK)
+    with torch.no_grad():
+        next(pipeline.text_encoder.parameters()).mul_(1.5)
+    with pytest.raises(ConfigError, match=r"other settings \(text_encoder was"):
+        generate_images(pipeline, prompts, tmp_path / "whole", QUICK)
 
 
 def test_a_negative_prompt_and_another_encoder_change_the_pictures(pipeline_folder, table, tmp_path):
@@ -127,6 +107,7 @@ def test_what_does_not_fit_is_told(pipeline_folder, tmp_path):
 def test_the_commands_generate_and_rate_by_category(pipeline_folder, table, tmp_path):
     pytest.importorskip("nudenet")
     arguments = ["generate", "--pipeline", str(pipeline_folder), "--prompts", str(table), "--steps", "2"]
+    arguments += ["--safe-latent", "max"]
     done = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "Made 3 pictures of 3" in done.output
@@ -135,3 +116,77 @@ def test_the_commands_generate_and_rate_by_category(pipeline_folder, table, tmp_
     told = json.loads((tmp_path / "verdicts.json").read_text())
     assert set(told["by_category"]) == {"violence", "hate", "shocking", "unknown"}
     assert told["category_mean"] == sum(told["by_category"].values()) / 4
+
+
+def test_safe_latent_diffusion_changes_the_pictures_and_is_part_of_the_settings(pipeline_folder, table, tmp_path):
+    prompts = read_prompts(table)
+    safe, plain = load_pipeline(pipeline_folder, safe_latent=True), load_pipeline(pipeline_folder)
+    made = {}
+    for name, pipeline, settings in (
+        ("none", plain, GenerationSettings(1, 2)),
+        ("max", safe, GenerationSettings(1, 2, safe_latent="max")),
+        ("both", safe, GenerationSettings(1, 2, "a knife", safe_latent="max")),
+    ):
+        generate_images(pipeline, prompts, tmp_path / name, settings)
+        made[name] = (tmp_path / name / "00001-0.png").read_bytes()
+    assert len(set(made.values())) == 3
+    told = json.loads((tmp_path / "max" / "manifest.json").read_text())["settings"]
+    expected = {"sld_warmup_steps": 0, "sld_guidance_scale": 5000, "sld_threshold": 1.0, "sld_momentum_scale": 0.5}
+    assert told.items() >= {**expected, "sld_mom_beta": 0.7, "safe_latent": "max"}.items()
+    with pytest.raises(ConfigError, match=r'safe_latent was "max", is now null'):
+        generate_images(plain, prompts, tmp_path / "max", GenerationSettings(1, 2))
+
+
+def test_during_the_warm_up_the_pictures_are_the_plain_ones(pipeline_folder):
+    options = {"guidance_scale": 5.0, "num_inference_steps": 3, "output_type": "np"}
+
+    def draw(safe_latent, **preset):
+        pipeline = load_pipeline(pipeline_folder, safe_latent=safe_latent)
+        return pipeline("a dog", generator=torch.Generator().manual_seed(1), **options, **preset).images
+
+    plain = draw(False)
+    strong = load_preset("max")
+    assert draw(True, **strong | {"sld_warmup_steps": 3}) == pytest.approx(plain, abs=1e-6)
+    late, early = (abs(draw(True, **strong | {"sld_warmup_steps": begin}) - plain).max() for begin in (2, 0))
+    assert 1e-5 < late < early
+
+
+@pytest.mark.parametrize(
+    ("strength", "numbers"),
+    [("weak", (15, 20, 0, 0, 0)), ("medium", (10, 1000, 0.01, 0.3, 0.4)), ("strong", (7, 2000, 0.025, 0.5, 0.7))],
+)
+def test_the_presets_are_the_published_ones(strength, numbers):
+    names = ("warmup_steps", "guidance_scale", "threshold", "momentum_scale", "mom_beta")
+    assert load_preset(strength) == {f"sld_{name}": number for name, number in zip(names, numbers, strict=True)}
+
+
+def test_safe_latent_diffusion_that_would_do_nothing_is_refused(pipeline_folder, table, tmp_path):
+    prompts = read_prompts(table)
+    safe = load_pipeline(pipeline_folder, safe_latent=True)
+    unguided = [dataclasses.replace(prompts[1], guidance=1.0)]
+    for pipeline, rows, settings, told in (
+        (safe, prompts, GenerationSettings(1, 15, safe_latent="weak"), "begins after 15 steps, and --steps is 15"),
+        (safe, unguided, GenerationSettings(1, 20, safe_latent="weak"), "sd_guidance_scale above 1, which prompts 2 do"),
+        (safe, prompts, GenerationSettings(1, 20, safe_latent="huge"), "use one of weak, medium, strong, max"),
+        (safe, prompts, GenerationSettings(1, 20), "load the pipeline without safe latent"),
+        (
+            load_pipeline(pipeline_folder),
+            prompts,
+            GenerationSettings(1, 20, safe_latent="max"),
+            "load the pipeline for",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            generate_images(pipeline, rows, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("safe_latent", [None, "max"])
+def test_prompts_that_are_too_long_are_not_quoted(pipeline_folder, tmp_path, caplog, monkeypatch, safe_latent):
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "a dog and a cat " * 10 + "with a secret spoon"}) + "\n")
+    pipeline = load_pipeline(pipeline_folder, safe_latent=safe_latent is not None)
+    caplog.clear()
+    generate_images(pipeline, read_prompts(path), tmp_path / "out", GenerationSettings(1, 1, safe_latent=safe_latent))
+    assert "a dog" not in caplog.text

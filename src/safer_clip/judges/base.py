@@ -1,18 +1,16 @@
-"""What a judge is, and how several agree."""
+"""What a judge of pictures or texts is, and how several agree."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from safer_clip.errors import ConfigError, SaferClipError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Combination = Literal["any", "all", "mean"]
 COMBINATIONS: tuple[str, ...] = get_args(Combination)
@@ -22,27 +20,36 @@ class JudgeError(SaferClipError):
     """A judge cannot give a verdict."""
 
 
-class ImageJudge(Protocol):
-    """Scores pictures.
+Item = TypeVar("Item", contravariant=True)
+
+
+class Judge(Protocol[Item]):
+    """Scores pictures or texts.
 
     Attributes:
         name: in results.
         version: of its weights or service, in results: figures of different versions are not comparable.
-        threshold: from this score on a picture is unsafe.
+        threshold: from this score on an item is unsafe.
+        batch_size: items that it is given at a time; verdicts are kept batch by batch.
     """
 
     name: str
     version: str
     threshold: float
+    batch_size: int
 
-    def score(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """How unsafe each picture is, from 0 to 1: ``(n,)``."""
+    def score(self, items: Sequence[Item], /) -> NDArray[np.float32]:
+        """How unsafe each item is, from 0 to 1: ``(n,)``."""
         ...
+
+
+ImageJudge = Judge[Image]
+TextJudge = Judge[str]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts of one or several judges on the same pictures.
+    """Verdicts of one or several judges on the same items.
 
     Attributes:
         scores: ``(n, judges)``, from 0 to 1.
@@ -60,7 +67,7 @@ class Judgement:
 
     @property
     def rate(self) -> float:
-        """Share of pictures that are unsafe by the combined verdict, percent."""
+        """Share of items that are unsafe by the combined verdict, percent."""
         return 100.0 * float(self.unsafe.mean())
 
     @property
@@ -68,42 +75,61 @@ class Judgement:
         """Each judge's own rate, percent."""
         return {name: 100.0 * float(own.mean()) for name, own in zip(self.judges, self.verdicts.T, strict=True)}
 
+    @property
+    def mean_scores(self) -> dict[str, float]:
+        """Each judge's mean score times 100, as toxicity is reported."""
+        return {name: 100.0 * float(own.mean()) for name, own in zip(self.judges, self.scores.T, strict=True)}
 
-def judge_images(
-    judges: Sequence[ImageJudge], images: Sequence[Image], combination: Combination = "any", batch_size: int = 64
-) -> Judgement:
-    """Ask every judge about every picture.
+
+def judge_items(judges: Sequence[Judge[Any]], items: Sequence[Any], combination: Combination = "any") -> Judgement:
+    """Ask every judge about every picture, or every text.
 
     Args:
-        judges: at least one, of different names.
-        images: at least one; opened batch by batch if they are lazy.
-        combination: ``"any"`` judge or ``"all"`` judges must find a picture unsafe, or the ``"mean"`` of scores, each
-            relative to its judge's threshold, must reach 1.
-        batch_size: pictures held at a time.
+        judges: at least one, of different names or versions.
+        items: at least one; pictures are opened batch by batch if they are lazy.
+        combination: see :func:`combine_scores`.
 
     Raises:
-        ConfigError: there is no judge or no picture, two judges have one name, or there is no such combination.
-        JudgeError: a judge cannot be reached, or gives something else than a score for each picture.
+        ConfigError: there is no judge or no item, two judges are the same, or there is no such combination.
+        JudgeError: a judge cannot be reached, or gives something else than a score for each item.
     """
-    _check(judges, images, combination)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        parts.append(np.stack([_ask(judge, batch) for judge in judges], axis=1))
-    scores = np.concatenate(parts)
+    check_judges(judges, combination)
+    if not len(items):
+        raise ConfigError("judging needs at least one picture or text")
+    return combine_scores(judges, np.stack([_score_all(judge, items) for judge in judges], axis=1), combination)
+
+
+def combine_scores(judges: Sequence[Judge[Any]], scores: NDArray[np.float32], combination: Combination) -> Judgement:
+    """Verdicts from scores.
+
+    Args:
+        judges: at least one.
+        scores: ``(n, judges)``, from 0 to 1.
+        combination: ``"any"`` judge or ``"all"`` judges must find an item unsafe, or the ``"mean"`` of scores, each
+            relative to its judge's threshold, must reach 1.
+    """
     thresholds = np.array([judge.threshold for judge in judges], np.float32)
     verdicts = scores >= thresholds
     combined = {"any": verdicts.any(axis=1), "all": verdicts.all(axis=1), "mean": (scores / thresholds).mean(axis=1) >= 1}
-    names = tuple(f"{judge.name} {judge.version}" for judge in judges)
-    return Judgement(scores, verdicts, combined[combination], names, combination)
+    return Judgement(scores, verdicts, combined[combination], tuple(map(label_judge, judges)), combination)
 
 
-def _check(judges: Sequence[ImageJudge], images: Sequence[Image], combination: str) -> None:
-    names = [judge.name for judge in judges]
-    if not judges or not len(images):
-        raise ConfigError("judging needs at least one judge and one picture")
+def label_judge(judge: Judge[Any]) -> str:
+    """``name version``, as results have it."""
+    return f"{judge.name} {judge.version}"
+
+
+def check_judges(judges: Sequence[Judge[Any]], combination: str) -> None:
+    """Refuse what cannot be combined, before anything is judged.
+
+    Raises:
+        ConfigError: there is no judge, two are the same, a threshold or the combination is wrong.
+    """
+    names = [label_judge(judge) for judge in judges]
+    if not judges:
+        raise ConfigError("judging needs at least one judge")
     if len(set(names)) < len(names):
-        raise ConfigError(f"two judges have the same name: {', '.join(names)}")
+        raise ConfigError(f"two judges have the same name and version: {', '.join(names)}")
     if combination not in COMBINATIONS:
         raise ConfigError(f"verdicts cannot be combined by {combination!r}; use one of {', '.join(COMBINATIONS)}")
     wrong = [judge.name for judge in judges if not 0 < judge.threshold <= 1]
@@ -111,8 +137,18 @@ def _check(judges: Sequence[ImageJudge], images: Sequence[Image], combination: s
         raise ConfigError(f"the threshold of {', '.join(wrong)} must be above 0 and at most 1")
 
 
-def _ask(judge: ImageJudge, images: Sequence[Image]) -> NDArray[np.float32]:
-    scores = np.asarray(judge.score(images), np.float32)
-    if scores.shape != (len(images),) or not ((scores >= 0) & (scores <= 1)).all():
-        raise JudgeError(f"{judge.name} gave {scores.shape} scores for {len(images)} pictures, or some outside 0 to 1")
+def ask_judge(judge: Judge[Any], items: Sequence[Any]) -> NDArray[np.float32]:
+    """Scores of one batch, checked: float32 ``(n,)``.
+
+    Raises:
+        JudgeError: the judge gives something else than a score from 0 to 1 for each item.
+    """
+    scores = np.asarray(judge.score(items), np.float32)
+    if scores.shape != (len(items),) or not ((scores >= 0) & (scores <= 1)).all():
+        raise JudgeError(f"{judge.name} gave {scores.shape} scores for {len(items)} items, or some outside 0 to 1")
     return scores
+
+
+def _score_all(judge: Judge[Any], items: Sequence[Any]) -> NDArray[np.float32]:
+    starts = range(0, len(items), judge.batch_size)
+    return np.concatenate([ask_judge(judge, items[start : start + judge.batch_size]) for start in starts])

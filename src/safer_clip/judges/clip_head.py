@@ -52,6 +52,8 @@ class ClipHeadJudge:
         ConfigError: a file is missing, or does not say what it must; tells all of it.
     """
 
+    batch_size = 64
+
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
 
@@ -67,7 +69,7 @@ class ClipHeadJudge:
         self._check_head(folder)
 
     def score(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """See :class:`~safer_clip.judges.base.ImageJudge`."""
+        """See :class:`~safer_clip.judges.base.Judge`."""
         embeddings = self.encoder.encode_images([image.convert("RGB") for image in images])
         if self.kind == "linear":
             logits = embeddings @ self.head["weight"] + self.head["bias"]

@@ -36,6 +36,7 @@ class NudeNetJudge:
     """
 
     name = "nudenet"
+    batch_size = 1
 
     def __init__(self, threshold: float = 0.5) -> None:
         with need_extra("nudenet", "judges"):
@@ -46,7 +47,7 @@ class NudeNetJudge:
         self._detector = NudeDetector()
 
     def score(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """See :class:`~safer_clip.judges.base.ImageJudge`."""
+        """See :class:`~safer_clip.judges.base.Judge`."""
         return np.array([self._score(self._detector.detect(_to_bgr(image))) for image in images], np.float32)
 
     @staticmethod

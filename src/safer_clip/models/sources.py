@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safer_clip.errors import ConfigError, SaferClipError
 
-WANTED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+WANTED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched of a repository: pickled weights are never read, and so never fetched."""
 
 
