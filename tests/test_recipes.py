@@ -16,7 +16,7 @@ def test_a_recipe_resolves_and_can_be_planned(recipe, tmp_path):
     assert config.model.count("/") == 1
     stand_in = {"model": "miniature", "data": "miniature", "rows": 400, "output": tmp_path / "out"}
     plan = plan_training(load_config(recipe, stand_in))
-    assert plan.rows == 400
+    assert len(plan.table) == 400
     assert len(plan.rows_by_epoch) == config.epochs
     assert f"configs/{recipe.name}" in recipe.read_text()
 

@@ -195,7 +195,7 @@ def test_checkpointing_activations_changes_no_weight(configure):
 def test_a_plan_counts_what_would_be_trained(configure):
     plan = plan_training(configure(curriculum=(0.5,), accumulation=2, epochs=2))
     # six of twelve rows at first, of which a batch of four is used, then all: four batches in two steps
-    assert (plan.rows, plan.steps, plan.rows_by_epoch) == (12, 2, (4, 12))
+    assert (len(plan.table), plan.steps, plan.rows_by_epoch) == (12, 2, (4, 12))
     assert plan_training(configure(max_steps=1)).steps == 1
     assert not configure().output.exists()
     with pytest.raises(ConfigError, match="fewer than a batch"):

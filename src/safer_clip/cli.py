@@ -16,6 +16,7 @@ from safer_clip.benchmark.commands import benchmark_app
 from safer_clip.errors import ConfigError, SaferClipError
 
 if TYPE_CHECKING:
+    from safer_clip.config import TrainConfig
     from safer_clip.results import Results
 
 app = typer.Typer(
@@ -109,7 +110,8 @@ def train(
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many optimizer steps.", min=1)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the output's last whole checkpoint.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check settings and inputs, and print the settings; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check all inputs, print the settings, estimate memory and time; train nothing."),
     ] = False,
 ) -> None:
     """Make a model safer: encode the reference, pair, train adapters, merge, write."""
@@ -118,12 +120,7 @@ def train(
     named = {"model": model, "data": data, "output": output, "method": method, "seed": seed, "max_steps": max_steps}
     chosen = load_config(config, parse_settings(settings or []) | drop_absent(named))
     if dry_run:
-        from safer_clip.tuning import plan_training
-
-        plan = plan_training(chosen)
-        typer.echo(chosen.model_dump_json(indent=2))
-        epochs = ", ".join(f"{rows:,}" for rows in plan.rows_by_epoch)
-        typer.echo(f"{plan.rows:,} quadruplets are fine; {plan.steps:,} steps over epochs of {epochs} rows", err=True)
+        _plan(chosen)
         return
     from safer_clip.tuning import train as run
 
@@ -384,6 +381,24 @@ def env() -> None:
 
     for name, value in {**describe_versions(), **describe_hardware()}.items():
         typer.echo(f"{name} {value}")
+
+
+def _plan(config: TrainConfig) -> None:
+    from safer_clip.estimates import estimate_training
+    from safer_clip.report.wording import duration
+    from safer_clip.tuning import load_encoder, plan_training
+
+    plan = plan_training(config)
+    typer.echo(config.model_dump_json(indent=2))
+    epochs = ", ".join(f"{rows:,}" for rows in plan.rows_by_epoch)
+    typer.echo(f"{len(plan.table):,} quadruplets are fine; {plan.steps:,} steps over epochs of {epochs} rows", err=True)
+    found = estimate_training(load_encoder(config.model), config, plan)
+    typer.echo(
+        f"{found.parameters:,} parameters, {found.trained:,} of them trained; measured on {found.device}: "
+        f"{found.memory / 2**30:.1f} GiB at the peak of a step, {duration(found.encode_seconds)} to encode the reference, "
+        f"{duration(found.train_seconds)} to train",
+        err=True,
+    )
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -132,11 +132,8 @@ class SafetyTrainer(Trainer):
         Raises:
             TrainingError: no adapter, or none of one encoder that the loss depends on, gets a gradient.
         """
-        inputs = self._prepare_inputs(next(iter(self.get_train_dataloader())))
+        self.try_batch(next(iter(self.get_train_dataloader())))
         model: Any = self.model
-        model.train()
-        terms = self.compute_terms(model, inputs)
-        torch.autograd.backward(torch.stack(list(terms.values())).sum())
         reached = {tower_of(n) for n, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         model.zero_grad()
         trained = {"text", "vision"} if self.has_images else {"text"}
@@ -153,6 +150,20 @@ class SafetyTrainer(Trainer):
             sums = torch.tensor(list(self.progress.sums.values()), device=self.args.device)
             means = self.accelerator.reduce(sums, "mean").tolist()
             self.progress.sums = dict(zip(self.progress.sums, means, strict=True))
+
+    def collate(self, places: Sequence[int]) -> Batch:
+        """The batch of these places in the training order."""
+        rows: Any = self.train_dataset
+        batch: Batch = self.data_collator(rows.__getitems__(list(places)))
+        return batch
+
+    def try_batch(self, batch: Batch) -> None:
+        """Run a batch forward and backward as training would, and leave the gradients where they are."""
+        model: Any = self.model
+        model.train()
+        with self.compute_loss_context_manager():
+            terms = self.compute_terms(model, self._prepare_inputs(batch))
+        torch.autograd.backward(torch.stack(list(terms.values())).sum())
 
     def _watch(self, values: dict[str, float], rows: torch.Tensor) -> None:
         total = sum(values.values())

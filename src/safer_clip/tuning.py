@@ -21,6 +21,7 @@ from safer_clip.curriculum import TrainingOrder, order_training
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
+from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_both, read_texts_alone
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 TRAINING_FILE = "training.json"
 RUN_FILE = "run.json"
+LARGE_MODEL = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -164,36 +166,30 @@ class TrainingPlan:
     """What a training job would do.
 
     Attributes:
-        rows: quadruplets that were read.
+        table: quadruplets that were read.
         steps: optimizer steps.
         rows_by_epoch: rows that each epoch trains on.
     """
 
-    rows: int
+    table: Dataset
     steps: int
     rows_by_epoch: tuple[int, ...]
 
 
 def plan_training(config: TrainConfig) -> TrainingPlan:
-    """Read and check all inputs of a training job, and lay out its steps, without running it; raises as :func:`train`."""
+    """Read and check all inputs of a training job, and lay out its steps, without running it.
+
+    Weights are not read. Raises as :func:`train`.
+    """
     config = config.resolve()
-    check_model(config.model)
+    DualEncoder.check(locate_model(config.model))
     table = load_data(config)
     find_sides(table)
     order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
     ends = (0, *order.epoch_ends)
     rows = tuple((end - start) * order.batch_size for start, end in itertools.pairwise(ends))
     steps = math.ceil(order.steps / (config.accumulation * join_processes().num_processes))
-    return TrainingPlan(len(table), min(steps, config.max_steps or steps), rows)
-
-
-def check_model(model: str) -> None:
-    """Refuse what is no model folder, without reading weights.
-
-    Raises:
-        ConfigError: names the files that are missing.
-    """
-    DualEncoder.check(locate_model(model))
+    return TrainingPlan(table, min(steps, config.max_steps or steps), rows)
 
 
 def write_pairing(model: str, data: DataConfig, output: Path) -> float:
@@ -260,6 +256,8 @@ def build_trainer(
         raise ConfigError("settings are not resolved; call TrainConfig.resolve() first")
     if config.gradient_checkpointing:
         checkpoint_activations(encoder.model)
+    if not has_accelerator() and _is_large(encoder.model):
+        return_freed_blocks()
     arguments = TrainingArguments(
         output_dir=str(config.output / "checkpoints"),
         per_device_train_batch_size=config.batch_size,
@@ -302,6 +300,12 @@ def build_trainer(
         train_dataset=OrderedQuadruplets(table, order, encoder.preparation, sides),
         data_collator=Collator(encoder.preparation, reference),
     )
+
+
+def _is_large(model: Any) -> bool:
+    """Whether activations count in gigabytes; giving every block back would only slow down a small model."""
+    parameters: int = sum(weight.numel() for weight in model.parameters())
+    return parameters > LARGE_MODEL
 
 
 class TrainingRecord(BaseModel):

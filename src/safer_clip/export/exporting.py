@@ -89,7 +89,7 @@ def export_model(model: str | Path, name: str, output: Path, overwrite: bool = F
     """
     if name not in FORMATS:
         raise ConfigError(f"there is no export format {name!r}; there are {', '.join(FORMATS)}")
-    encoder = DualEncoder.load(model)
+    encoder = DualEncoder.load(model, "cpu")
     prepare_output(output, overwrite)
     draft = output / f".{name}.part"
     shutil.rmtree(draft, ignore_errors=True)

@@ -28,7 +28,7 @@ class TransformersExport:
 
     def answer(self, folder: Path, probe: Probe) -> Outputs:
         """The same of the folder."""
-        return embed_probe(DualEncoder.load(folder), probe)
+        return embed_probe(DualEncoder.load(folder, "cpu"), probe)
 
 
 class DiffusersExport:

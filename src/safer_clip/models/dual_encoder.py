@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from safer_clip.errors import ConfigError
 from safer_clip.models.identity import check_identity, write_identity
+from safer_clip.models.loading import load_preparation, load_whole, pick_device
 from safer_clip.models.preparation import FAMILIES, Family, Inputs, Preparation
 
 if TYPE_CHECKING:
@@ -47,24 +48,26 @@ class DualEncoder:
     processor: Any
 
     @classmethod
-    def load(cls, folder: str | Path) -> DualEncoder:
+    def load(cls, folder: str | Path, device: str | None = None) -> DualEncoder:
         """Load a folder in the ordinary ``transformers`` layout; nothing is downloaded, nothing unpickled.
 
+        Args:
+            folder: with weights, tokenizer and preprocessing.
+            device: by default a GPU where there is one.
+
         Raises:
-            ConfigError: a file that the folder must hold is missing, the architecture is none that is known, or the model
-                does not answer as it did when it was written.
+            ConfigError: a file that the folder must hold is missing, the architecture is none that is known, weights are
+                missing, or the model does not answer as it did when it was written.
         """
         import transformers
 
-        family = cls.check(folder)
-        options = {"local_files_only": True}
-        model = getattr(transformers, family.model).from_pretrained(folder, use_safetensors=True, **options)
+        family, folder = cls.check(folder), Path(folder)
         encoder = cls(
-            model=model.train(False),
-            tokenizer=getattr(transformers, family.tokenizer).from_pretrained(folder, **options),
-            processor=getattr(transformers, family.processor).from_pretrained(folder, **options),
+            model=load_whole(getattr(transformers, family.model), folder).to(device or pick_device()),
+            tokenizer=load_preparation(getattr(transformers, family.tokenizer), folder),
+            processor=load_preparation(getattr(transformers, family.processor), folder),
         )
-        check_identity(encoder, Path(folder))
+        check_identity(encoder, folder)
         return encoder
 
     @staticmethod

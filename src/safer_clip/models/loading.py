@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def load_preparation(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 def pick_device() -> str:
-    """A GPU where there is one."""
+    """A GPU where there is one; of several, the one that ``torchrun`` gave this process."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
