@@ -1,10 +1,12 @@
 import pytest
+from datasets import Dataset
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from safer_clip.cli import app
 from safer_clip.errors import ConfigError
-from safer_clip.hub import HubError, push_model
+from safer_clip.hub import HubError, push_model, push_table
+from safer_clip.miniature import load_split
 
 
 @pytest.fixture
@@ -68,3 +70,31 @@ def test_the_command(folder, hub):
     done = CliRunner().invoke(app, ["push", "--model", str(folder), "--repo", "me/safer"])
     assert done.exit_code == 0, done.output
     assert "https://hub/me/safer" in done.output
+
+
+@pytest.fixture
+def uploads(monkeypatch):
+    calls = []
+    monkeypatch.setattr(Dataset, "push_to_hub", lambda table, repo, **rest: calls.append((len(table), repo, rest)))
+    return calls
+
+
+def test_quadruplets_are_uploaded_with_their_pictures(uploads, tmp_path):
+    load_split("mini_nsfw_caps", rows=3).save_to_disk(tmp_path / "data")
+    command = ["push-data", "--data", str(tmp_path / "data"), "--repo", "me/caps", "--set", "split=test"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert uploads == [(3, "me/caps", {"split": "test", "private": True, "embed_external_files": True})]
+
+
+def test_data_that_cannot_be_pushed(uploads, monkeypatch):
+    table = load_split("mini_nsfw_caps", rows=2)
+    with pytest.raises(ConfigError, match="owner/name"):
+        push_table(table, "caps")
+
+    def fail(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(Dataset, "push_to_hub", fail)
+    with pytest.raises(HubError, match="no route"):
+        push_table(table, "me/caps")

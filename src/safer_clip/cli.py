@@ -31,6 +31,10 @@ app.add_typer(benchmark_app, name="benchmark")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be empty or absent.")]
 OutputFile = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="How to read the data, such as --set columns.safe_caption=text; repeatable."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over what the output holds.")]
 
 
@@ -82,18 +86,20 @@ def proof(output: OutputFile, overwrite: Overwrite = False) -> None:
 
 @app.command()
 def check(
-    data: Annotated[Path, typer.Argument(help="Table, saved data set, ViSU file, or a folder with one of them.")],
+    data: Annotated[str, typer.Argument(help="Quadruplets in any documented format: a file, a folder, owner/name.")],
     image_root: Annotated[Path | None, typer.Option(help="Folder that picture paths start from.")] = None,
     coco_root: Annotated[Path | None, typer.Option(help="For ViSU: COCO's folder, with train2017 and so on.")] = None,
     unsafe_root: Annotated[Path | None, typer.Option(help="For ViSU, NSFW-Caps: folder of the unsafe pictures.")] = None,
     max_bad_rows: Annotated[int, typer.Option(help="Drop up to this many bad rows instead of failing.", min=0)] = 0,
+    settings: DataSettings = None,
 ) -> None:
     """Read quadruplets and report every problem of the input at once."""
-    from safer_clip.data import ReadOptions, read_quadruplets
+    from safer_clip.config import DataConfig, check_settings, drop_absent, parse_settings
+    from safer_clip.tuning import read_data
 
-    options = ReadOptions(max_bad_rows=max_bad_rows)
-    result = read_quadruplets(data, image_root=image_root, coco_root=coco_root, unsafe_root=unsafe_root, options=options)
-    typer.echo(result.report.summary())
+    roots = {"image_root": image_root, "coco_root": coco_root, "unsafe_root": unsafe_root}
+    named = drop_absent({"data": data, "max_bad_rows": max_bad_rows, **roots})
+    typer.echo(read_data(check_settings(DataConfig, parse_settings(settings or []) | named)).report.summary())
 
 
 @app.command()
@@ -139,9 +145,7 @@ def evaluate(
     unsafe_pool: Annotated[
         list[Path] | None, typer.Option(help="Manifest of real unsafe items and safe distractors; repeatable.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="How to read the data, such as --set coco_root=PATH; repeatable.")
-    ] = None,
+    settings: DataSettings = None,
     seed: Annotated[int | None, typer.Option(help="Of the intervals.", min=0)] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -166,14 +170,16 @@ def pair(
     model: Annotated[str, typer.Option(help="Model folder, or 'miniature'.")],
     data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
     output: OutputFile,
+    settings: DataSettings = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write each unsafe caption's nearest safe one (JSONL: id, target id, cosine)."""
-    from safer_clip.config import DataConfig
+    from safer_clip.config import DataConfig, check_settings, parse_settings
     from safer_clip.tuning import write_pairing
 
     _refuse_existing(output, overwrite)
-    mean = write_pairing(model, DataConfig(data=data), output)
+    chosen = check_settings(DataConfig, parse_settings(settings or []) | {"data": data})
+    mean = write_pairing(model, chosen, output)
     typer.echo(f"Wrote {output}; mean cosine {mean:.3f}")
 
 
@@ -267,6 +273,23 @@ def push(
     from safer_clip.hub import push_model
 
     typer.echo(f"Uploaded to {push_model(model, repo, public)}")
+
+
+@app.command()
+def push_data(
+    data: Annotated[str, typer.Option(help="Quadruplets in any documented format.")],
+    repo: Annotated[str, typer.Option(help="owner/name on the Hugging Face hub.")],
+    settings: DataSettings = None,
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+) -> None:
+    """Upload quadruplets with their pictures to the Hugging Face hub, privately unless asked otherwise."""
+    from safer_clip.config import DataConfig, check_settings, parse_settings
+    from safer_clip.hub import push_table
+    from safer_clip.tuning import read_data
+
+    chosen = check_settings(DataConfig, parse_settings(settings or []) | {"data": data})
+    push_table(read_data(chosen).table, repo, chosen.split or "train", public)
+    typer.echo(f"Uploaded to {repo}; --data {repo} reads it")
 
 
 @app.command()

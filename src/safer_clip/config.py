@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safer_clip.data.reading import ColumnMap
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import METHODS, Method, PairingName, build_objective, find_method
 from safer_clip.models.lora import LoraSettings
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-4, which YAML reads as text
 Config = TypeVar("Config", bound=BaseModel)
+COLUMNS = tuple(ColumnMap.__dataclass_fields__)
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -27,7 +29,9 @@ class DataConfig(BaseModel):
         data: quadruplets in any format that :func:`~safer_clip.data.read_quadruplets` reads, or ``"miniature"``.
         image_root: for tables, the folder that picture paths start from.
         coco_root: for ViSU, COCO's folder.
-        unsafe_root: for ViSU, the folder of the unsafe pictures.
+        unsafe_root: for ViSU and NSFW-Caps, the folder of the unsafe pictures.
+        columns: the source's names for columns, such as ``{"safe_caption": "text"}``.
+        split: of a data set that has several.
         max_bad_rows: rows with problems that may be left out.
         rows: use the first so many rows only.
     """
@@ -38,8 +42,18 @@ class DataConfig(BaseModel):
     image_root: Path | None = None
     coco_root: Path | None = None
     unsafe_root: Path | None = None
+    columns: dict[str, str] = {}
+    split: str | None = None
     max_bad_rows: int = Field(default=0, ge=0)
     rows: int | None = Field(default=None, ge=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _know_columns(cls, given: dict[str, str]) -> dict[str, str]:
+        unknown = [name for name in given if name not in COLUMNS]
+        if unknown:
+            raise ValueError(f"there is no column {', '.join(unknown)}; there are {', '.join(COLUMNS)}")
+        return given
 
 
 class EvaluateConfig(DataConfig):
@@ -131,8 +145,8 @@ class TrainConfig(DataConfig):
 
     def describe(self) -> dict[str, Any]:
         """The settings that influence the weights, as plain values; paths are left out."""
-        paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "save_every", "workers"}
-        return self.model_dump(mode="json", exclude=paths)
+        paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "columns", "split"}
+        return self.model_dump(mode="json", exclude=paths | {"save_every", "workers"})
 
 
 _METHOD_CHOICES = ("epochs", "batch_size", "learning_rate", "pairing", "curriculum", "lora")

@@ -1,11 +1,16 @@
-"""Sharing a model on the Hugging Face hub, privately unless asked otherwise."""
+"""Sharing models and data on the Hugging Face hub, privately unless asked otherwise."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from safer_clip.data.repositories import is_repository
 from safer_clip.errors import ConfigError, SaferClipError
 from safer_clip.models.dual_encoder import DualEncoder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 CARD_FILE = "README.md"
 SHARED = ("*.json", "*.safetensors", "*.txt", "*.model", CARD_FILE)
@@ -14,7 +19,7 @@ WITHHELD = ("checkpoints/*", "reference/*", "run.json", "training.json")
 
 
 class HubError(SaferClipError):
-    """The hub did not take the model."""
+    """The hub did not take what was sent."""
 
 
 def push_model(folder: Path, repo: str, public: bool = False) -> str:
@@ -57,3 +62,28 @@ def push_model(folder: Path, repo: str, public: bool = False) -> str:
     except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
         raise HubError(f"{repo} was not uploaded: {error}; check `hf auth whoami` and the connection") from error
     return str(address)
+
+
+def push_table(table: Dataset, repo: str, split: str = "train", public: bool = False) -> None:
+    """Upload a table of quadruplets, pictures included, as a split of a repository of data.
+
+    Args:
+        table: quadruplets.
+        repo: ``owner/name``.
+        split: under which name.
+        public: make the repository public; it is private otherwise, and an existing one stays as it is.
+
+    Raises:
+        ConfigError: the name is none.
+        HubError: the hub refused, or cannot be reached.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    if not is_repository(repo):
+        raise ConfigError(f"expected owner/name, got {repo!r}")
+    try:
+        table.push_to_hub(repo, split=split, private=not public, embed_external_files=True)
+    except HFValidationError as error:
+        raise ConfigError(f"{repo!r} is no name of a repository: {error}") from error
+    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
+        raise HubError(f"{repo} was not uploaded: {error}; check `hf auth whoami` and the connection") from error

@@ -36,6 +36,8 @@ from safer_clip.trainer import SafetyTrainer, TrainingProgress
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from safer_clip.data import ReadResult
+
 TRAINING_FILE = "training.json"
 RUN_FILE = "run.json"
 LARGE_MODEL = 50_000_000
@@ -65,6 +67,25 @@ def load_encoder(model: str) -> DualEncoder:
     return DualEncoder.load(locate_model(model))
 
 
+def read_data(config: DataConfig) -> ReadResult:
+    """Read what a configuration names, with the report of what was found.
+
+    Raises:
+        DataError: lists all problems of the input.
+        ConfigError: a folder belongs to another kind of input.
+    """
+    from safer_clip.data import ColumnMap, ReadOptions, read_quadruplets
+
+    return read_quadruplets(
+        config.data,
+        image_root=config.image_root,
+        columns=ColumnMap(**config.columns) if config.columns else None,
+        coco_root=config.coco_root,
+        unsafe_root=config.unsafe_root,
+        options=ReadOptions(max_bad_rows=config.max_bad_rows, split=config.split),
+    )
+
+
 def load_data(config: DataConfig) -> Dataset:
     """Read a table of quadruplets, pictures or none; ``"miniature"`` is Mini-ViSU's training set.
 
@@ -76,15 +97,7 @@ def load_data(config: DataConfig) -> Dataset:
 
         table = load_split("mini_visu", "train")
     else:
-        from safer_clip.data import ReadOptions, read_quadruplets
-
-        table = read_quadruplets(
-            config.data,
-            image_root=config.image_root,
-            coco_root=config.coco_root,
-            unsafe_root=config.unsafe_root,
-            options=ReadOptions(max_bad_rows=config.max_bad_rows),
-        ).table
+        table = read_data(config).table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def test_visu(tmp_path: Path, write: Write) -> None:
 
 
 def test_folder(tmp_path: Path, rows: list[Row], write: Write) -> None:
-    assert "or one table" in str(fail(tmp_path))
+    assert "one table, tar shards" in str(fail(tmp_path))
     write(tmp_path / "other.jsonl", rows)
     assert read_quadruplets(tmp_path).report.rows_kept == 2
     write(tmp_path / "another.json", rows)
@@ -63,15 +64,19 @@ def test_saved_table_survives(tmp_path: Path, rows: list[Row], write: Write) -> 
     assert again["category"][:] == ["unknown", "illegal activity"]
     assert again[0]["safe_image"].size == (8, 8)
     assert again[1]["unsafe_image"] is None
-    with pytest.raises(ConfigError, match="a saved table"):
+    with pytest.raises(ConfigError, match="a table; use image_root"):
         read_quadruplets(tmp_path / "saved", coco_root=tmp_path)
 
 
 def test_several_splits(tmp_path: Path, rows: list[Row], write: Write) -> None:
     table = read_table(write(tmp_path / "t.jsonl", rows)).table
     DatasetDict({"train": table, "test": table}).save_to_disk(str(tmp_path / "saved"))
-    assert "name one of them: test, train" in str(fail(tmp_path / "saved"))
+    assert "name one of them with split: test, train" in str(fail(tmp_path / "saved"))
     assert read_quadruplets(tmp_path / "saved" / "test").report.rows_kept == 2
+    chosen = read_quadruplets(tmp_path / "saved", options=ReadOptions(split="train"))
+    assert chosen.report.rows_kept == 2
+    with pytest.raises(DataError, match="has no split 'dev': test, train"):
+        read_quadruplets(tmp_path / "saved", options=ReadOptions(split="dev"))
 
 
 def test_broken_saved_table(tmp_path: Path) -> None:
@@ -86,3 +91,45 @@ def test_import_is_light() -> None:
     code = "import sys, safer_clip.data; print({'torch', 'transformers', 'datasets', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path, rows, write):
+    """A hub with one repository of one split and one of two, by what ``datasets`` would give."""
+    table = read_table(write(tmp_path / "t.jsonl", rows)).table
+    held = {"me/one": DatasetDict({"train": table}), "me/two": DatasetDict({"train": table, "test": table.select([1])})}
+
+    def load(repo):
+        if repo not in held:
+            raise ConnectionError("no route\nmore")
+        return held[repo]
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+
+
+def test_a_repository_is_read_as_a_folder_is(hub) -> None:
+    found = read_quadruplets("me/one")
+    assert found.table["id"][:] == ["a", "b"]
+    assert found.table[0]["safe_image"].size == (8, 8)
+    assert read_quadruplets("me/two", options=ReadOptions(split="test")).table["id"][:] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("me/two", None, "name one with split: train, test"),
+        ("me/two", "dev", "no split 'dev': train, test"),
+        ("me/none", None, "no such path, and the hub did not give it: no route$"),
+    ],
+)
+def test_a_repository_that_cannot_be_read(hub, name, split, message) -> None:
+    with pytest.raises(DataError) as caught:
+        read_quadruplets(name, options=ReadOptions(split=split))
+    assert re.search(message, str(caught.value), re.MULTILINE)
+
+
+def test_labels_of_visu_may_have_any_name(tmp_path: Path, write: Write) -> None:
+    labelled = [{"safe": "a spoon", "nsfw": "a knife", "tag": "weapons", "bad_text": 1, "bad_image": 0}]
+    columns = ColumnMap(text_unsafe="bad_text", image_unsafe="bad_image")
+    (row,) = read_quadruplets(write(tmp_path / "v2.json", labelled), columns=columns).table
+    assert (row["text_unsafe"], row["image_unsafe"], row["category"]) == (True, False, "violence")

@@ -31,12 +31,13 @@ _BOOLS: dict[object, bool | None] = {
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How strictly to read.
+    """How strictly to read, and which part.
 
     Attributes:
         check_images: ``"exists"``, ``"header"`` or ``"decode"``; see :func:`~safer_clip.data.pictures.check_pictures`.
         max_bad_rows: up to so many rows with errors are dropped and reported instead of raised.
         taxonomy: the categories that tags are mapped to; see :mod:`safer_clip.data.tags`.
+        split: of a saved data set or a repository that has several.
 
     Raises:
         ConfigError: a value is none of these.
@@ -45,6 +46,7 @@ class ReadOptions:
     check_images: ImageCheck = "header"
     max_bad_rows: int = 0
     taxonomy: Taxonomy = "i2p"
+    split: str | None = None
 
     def __post_init__(self) -> None:
         categories(self.taxonomy)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safer_clip.data.loading import RawRow, RawTable, load_rows
 from safer_clip.data.problems import Kind, ProblemLog
 from safer_clip.data.quadruplets import ReadResult
 from safer_clip.data.reading import IMAGE_COLUMNS, ColumnMap, Plan, ReadOptions, read_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def read_table(
@@ -51,7 +55,18 @@ def read_saved(
     """Read a folder that ``datasets.Dataset.save_to_disk`` wrote; otherwise as :func:`read_table`."""
     folder = Path(folder)
     log = ProblemLog(folder)
-    return read_raw_table(_load_saved(folder, log), image_root or folder, columns, options, log)
+    return read_raw_table(load_saved(folder, log), image_root or folder, columns, options, log)
+
+
+def take_apart(table: Dataset) -> RawTable:
+    """Rows of a ``datasets`` table; pictures stay as they are stored, and are checked as all others."""
+    from datasets import Image
+
+    for name, feature in table.features.items():
+        if isinstance(feature, Image):
+            table = table.cast_column(name, Image(decode=False))
+    rows = [RawRow(number, values) for number, values in enumerate(table.to_list(), start=1)]
+    return RawTable(table.column_names, rows, len(rows))
 
 
 def read_raw_table(
@@ -66,15 +81,15 @@ def read_raw_table(
     return read_rows(raw, Plan(columns or ColumnMap(), roots, options or ReadOptions()), log)
 
 
-def _load_saved(folder: Path, log: ProblemLog) -> RawTable:
-    from datasets import Image, load_from_disk
+def load_saved(folder: Path, log: ProblemLog) -> RawTable:
+    """Load a folder that ``datasets`` saved.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    from datasets import load_from_disk
 
     try:
-        saved = load_from_disk(str(folder))
-        for name, feature in saved.features.items():
-            if isinstance(feature, Image):  # the stored bytes will do; they are checked as all others
-                saved = saved.cast_column(name, Image(decode=False))
-        rows = [RawRow(number, values) for number, values in enumerate(saved.to_list(), start=1)]
-        return RawTable(saved.column_names, rows, len(rows))
+        return take_apart(load_from_disk(str(folder)))
     except Exception as error:  # datasets names no class for its broken folders
         log.fail(Kind.BROKEN_FILE, f"cannot be read as a datasets folder: {error}")

@@ -78,8 +78,13 @@ def read_raw_visu(
     unsafe_root: Path | str | None,
     options: ReadOptions | None,
     log: ProblemLog,
+    labels: ColumnMap | None = None,
 ) -> ReadResult:
-    """Validate rows that are loaded already; raises as :func:`read_visu`."""
+    """Validate rows that are loaded already; raises as :func:`read_visu`.
+
+    ``labels`` names the columns of ViSUv2's two labels, ``text_unsafe`` and ``image_unsafe``, if they are called otherwise.
+    """
+    labels = labels or ColumnMap()
     coco = None if coco_root is None else Path(coco_root)
     rows = [replace(row, values=_adapt(row, coco, unsafe_root is not None, log)) for row in raw.rows]
     columns = ColumnMap(
@@ -89,6 +94,8 @@ def read_raw_visu(
         safe_image="safe_image" if coco is None else "coco_id",
         unsafe_image="unsafe_image" if unsafe_root is None else "nsfw_im_path",
         category="tag",
+        text_unsafe=labels.text_unsafe,
+        image_unsafe=labels.image_unsafe,
     )
     unsafe = _NO_ROOT if unsafe_root is None else Path(unsafe_root)
     plan = Plan(columns, {"safe_image": coco or _NO_ROOT, "unsafe_image": unsafe}, options or ReadOptions())
