@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from datasets import DatasetDict
 
-from safer_clip.data import ColumnMap, Kind, read_quadruplets, read_saved, read_table
+from safer_clip.data import ColumnMap, Kind, ReadOptions, read_quadruplets, read_saved, read_table
 from safer_clip.errors import ConfigError, DataError
 
 Row = dict[str, object]
