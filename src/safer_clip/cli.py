@@ -231,16 +231,19 @@ def export(
 
 @app.command()
 def convert(
-    model: Annotated[Path, typer.Option(help="Folder with open_clip_config.json and open_clip_model.safetensors.")],
+    model: Annotated[Path, typer.Option(help="Folder of open_clip's files, or of HySAC's with its weights as safetensors.")],
     output: Output,
-    tokenizer: Annotated[Path | None, typer.Option(help="Folder of the tokenizer, if the model's has none.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="For open_clip: the tokenizer's folder, if the model has none.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="For HySAC: the CLIP that it was built on, ViT-L/14.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn an open_clip model into a transformers folder, which all other commands take."""
+    """Turn a model of another layout into a transformers folder, which all other commands take."""
     from safer_clip.files import prepare_output
-    from safer_clip.models.open_clip import load_open_clip
+    from safer_clip.models.conversion import convert_model
 
-    encoder = load_open_clip(model, tokenizer)
+    encoder = convert_model(model, tokenizer, base)
     encoder.save(prepare_output(output, overwrite))
     typer.echo(f"Wrote {output}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,6 +22,7 @@ from safer_clip.batches import name_column
 from safer_clip.errors import ConfigError, SaferClipError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.fingerprints import fingerprint_model, fingerprint_preprocessing, fingerprint_table
+from safer_clip.models.similarity import COSINE
 from safer_clip.objectives.base import SIDES, Side
 from safer_clip.progress import show_progress
 
@@ -60,7 +61,8 @@ class ReferenceKey:
 def encode_table(encoder: DualEncoder, table: Dataset, batch_size: int = 256) -> QuadrupletEmbeddings:
     """Embed all sides of a table in memory: float32 ``(n, d)`` each, L2-normalised; ``(0, d)`` where it has no pictures."""
     parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in find_sides(table)}
-    return _fill_sides({str(side): np.concatenate(rows) for side, rows in parts.items()})
+    found = _fill_sides({str(side): np.concatenate(rows) for side, rows in parts.items()})
+    return replace(found, similarity=encoder.similarity)
 
 
 def find_sides(table: Dataset) -> tuple[Side, ...]:
@@ -93,7 +95,8 @@ def find_absent(table: Dataset) -> tuple[Side, ...]:
 
 def _fill_sides(found: Mapping[str, NDArray[np.float32]]) -> QuadrupletEmbeddings:
     nothing = np.zeros((0, found["safe_text"].shape[1]), np.float32)
-    return QuadrupletEmbeddings(**{side: found.get(side, nothing) for side in SIDES})
+    safe_text, unsafe_text, safe_image, unsafe_image = (found.get(side, nothing) for side in SIDES)
+    return QuadrupletEmbeddings(safe_text, unsafe_text, safe_image, unsafe_image)
 
 
 def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> QuadrupletEmbeddings:
@@ -109,6 +112,7 @@ def load_reference(encoder: DualEncoder, table: Dataset, root: Path) -> Quadrupl
         ConfigError: the model is already wrapped for training, or some rows lack pictures that others have.
     """
     _check_frozen(encoder)
+    check_cosine(encoder, "training starts from")
     key = ReferenceKey.of(encoder, table)
     folder = root / key.name
     if not folder.exists():
@@ -138,6 +142,16 @@ def open_store(folder: Path, key: ReferenceKey, rows: int) -> QuadrupletEmbeddin
         if len(arrays[side]) != rows:
             raise ReferenceStoreError(f"{path} has {len(arrays[side])} rows for {rows} quadruplets{advice}")
     return _fill_sides(arrays)
+
+
+def check_cosine(encoder: DualEncoder, purpose: str) -> None:
+    """Refuse a model that compares otherwise, where targets and distances are cosines.
+
+    Raises:
+        ConfigError: it does; ``purpose`` begins the sentence.
+    """
+    if encoder.similarity != COSINE:
+        raise ConfigError(f"{purpose} a model that compares by cosine, and this one has another similarity")
 
 
 def _check_frozen(encoder: DualEncoder) -> None:

@@ -30,7 +30,7 @@ from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
 from safer_clip.processes import has_accelerator, join_processes
-from safer_clip.reference import find_absent, find_sides, load_reference
+from safer_clip.reference import check_cosine, find_absent, find_sides, load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
 
 if TYPE_CHECKING:
@@ -212,6 +212,7 @@ def write_pairing(model: str, data: DataConfig, output: Path) -> float:
     """
     table = load_data(data)
     encoder = load_encoder(model)
+    check_cosine(encoder, "pairing needs")
     pairing = pair_nearest(encoder.encode_texts(table["unsafe_caption"]), encoder.encode_texts(table["safe_caption"]))
     ids = table["id"]
     lines = (

@@ -78,9 +78,9 @@ def join_galleries(galleries: Sequence[Gallery]) -> Gallery:
 
 
 def _rank(embeddings: QuadrupletEmbeddings, direction: Direction, rows: Sequence[int] | NDArray[np.int64]) -> Any:
-    texts: Floats = np.concatenate([embeddings.safe_text, embeddings.unsafe_text])
-    images: Floats = np.concatenate([embeddings.safe_image, embeddings.unsafe_image])
-    queries, pool = (embeddings.unsafe_text, images) if direction == "T*->V" else (embeddings.unsafe_image, texts)
+    asked, offered = ("text", "image") if direction == "T*->V" else ("image", "text")
+    pool: Floats = np.concatenate([embeddings.offer(f"safe_{offered}"), embeddings.offer(f"unsafe_{offered}")])
+    queries = embeddings.ask(f"unsafe_{asked}", "image" if offered == "image" else "text")
     return nearest_rows(queries[np.asarray(rows)], pool, SHOWN_HITS)
 
 

@@ -6,10 +6,13 @@ safe image of a safe caption, ``T*->V`` for the *safe* partner of an unsafe capt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from safer_clip.models.similarity import COSINE, Modality, Similarity
 
 Floats = NDArray[np.floating]
 CUTOFFS = (1, 5, 10, 20)
@@ -17,12 +20,34 @@ CUTOFFS = (1, 5, 10, 20)
 
 @dataclass(frozen=True, slots=True)
 class QuadrupletEmbeddings:
-    """L2-normalised embeddings of ``n`` quadruplets, each float ``(n, d)``; ``(0, d)`` of a side that the data lack."""
+    """Embeddings of ``n`` quadruplets, each float ``(n, d)``; ``(0, d)`` of a side that the data lack.
+
+    They are compared by their model's similarity; for the cosine they are L2-normalised.
+    """
 
     safe_text: Floats
     unsafe_text: Floats
     safe_image: Floats
     unsafe_image: Floats
+    similarity: Similarity = COSINE
+
+    def ask(self, side: str, wanted: Modality) -> Floats:
+        """A side's rows to search with for items of a modality."""
+        return self.similarity.as_queries(getattr(self, side), wanted)
+
+    def offer(self, side: str) -> Floats:
+        """A side's rows to search among."""
+        return self.similarity.as_gallery(getattr(self, side))
+
+    def direct(self, side: str) -> Floats:
+        """A side's rows, L2-normalised, to compare neighbourhoods by their cosines."""
+        return self.similarity.as_directions(getattr(self, side))
+
+    def replace_sides(self, change: Callable[[Floats], Floats]) -> QuadrupletEmbeddings:
+        """The same with every side's rows changed, in the order of the attributes."""
+        sides = (self.safe_text, self.unsafe_text, self.safe_image, self.unsafe_image)
+        safe_text, unsafe_text, safe_image, unsafe_image = map(change, sides)
+        return QuadrupletEmbeddings(safe_text, unsafe_text, safe_image, unsafe_image, self.similarity)
 
     def has(self, *sides: str) -> bool:
         """Whether there are rows of every one of these sides: data may come without pictures."""

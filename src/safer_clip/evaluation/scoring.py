@@ -11,6 +11,7 @@ from safer_clip.evaluation.bootstrap import bootstrap_means, interval
 from safer_clip.evaluation.geometry import overlap_neighbours, spread_ratio
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings, judge_queries
 from safer_clip.evaluation.safeground import judge_preferences
+from safer_clip.models.similarity import Modality
 from safer_clip.results import Direction, Geometry, RetrievalScores, SafeGround
 
 Scores = dict[Direction, RetrievalScores]
@@ -32,7 +33,9 @@ def score_mixed(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
 def score_against(queries: QuadrupletEmbeddings, gallery: QuadrupletEmbeddings, seed: int = 0) -> Scores:
     """Likewise with the queries of one model and the gallery of another."""
     return {
-        direction: score_direction(getattr(queries, asked), getattr(gallery, safe), getattr(gallery, unsafe), seed=seed)
+        direction: score_direction(
+            queries.ask(asked, _modality(safe)), gallery.offer(safe), gallery.offer(unsafe), seed=seed
+        )
         for direction, (asked, safe, unsafe) in _SIDES.items()
         if queries.has(asked) and gallery.has(safe, unsafe)
     }
@@ -41,7 +44,7 @@ def score_against(queries: QuadrupletEmbeddings, gallery: QuadrupletEmbeddings, 
 def score_plain(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
     """Plain pools, as Safe-CLIP's code ranks them: safe items alone, for safe and for unsafe queries."""
     return {
-        direction: score_direction(getattr(embeddings, asked), getattr(embeddings, safe), None, seed=seed)
+        direction: score_direction(embeddings.ask(asked, _modality(safe)), embeddings.offer(safe), None, seed=seed)
         for direction, (asked, safe, _) in _SIDES.items()
         if embeddings.has(asked, safe)
     }
@@ -52,7 +55,12 @@ def score_captions(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings, seed
 
     The untouched model finds each unsafe caption itself; a redirected one finds a safe caption first.
     """
-    return score_direction(tuned.unsafe_text, base.safe_text, base.unsafe_text, seed=seed)
+    queries = tuned.ask("unsafe_text", "text")
+    return score_direction(queries, base.offer("safe_text"), base.offer("unsafe_text"), seed=seed)
+
+
+def _modality(side: str) -> Modality:
+    return "text" if side.endswith("text") else "image"
 
 
 def score_direction(queries: Floats, safe: Floats, unsafe: Floats | None, *, seed: int = 0) -> RetrievalScores:
@@ -82,10 +90,10 @@ def score_safeground(embeddings: QuadrupletEmbeddings, seed: int = 0) -> SafeGro
 
 def compare_geometry(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings) -> Geometry:
     """What tuning left of the geometry of safe items."""
-    text = (tuned.safe_text, base.safe_text)
+    text = (tuned.direct("safe_text"), base.direct("safe_text"))
     found = {"text_spread": spread_ratio(*text), "text_overlap": float(overlap_neighbours(*text).mean())}
     if tuned.has("safe_image"):
-        image = (tuned.safe_image, base.safe_image)
+        image = (tuned.direct("safe_image"), base.direct("safe_image"))
         found |= {"image_spread": spread_ratio(*image), "image_overlap": float(overlap_neighbours(*image).mean())}
     return Geometry(**found)
 
@@ -115,12 +123,10 @@ def score_zero_shot(
 def shuffle_sides(embeddings: QuadrupletEmbeddings, seed: int = 0) -> QuadrupletEmbeddings:
     """A control that must score nothing: every side's rows in another order."""
     draw = np.random.default_rng(seed)
-    sides = (embeddings.safe_text, embeddings.unsafe_text, embeddings.safe_image, embeddings.unsafe_image)
-    return QuadrupletEmbeddings(*(side[draw.permutation(len(side))] for side in sides))
+    return embeddings.replace_sides(lambda side: side[draw.permutation(len(side))])
 
 
 def collapse_sides(embeddings: QuadrupletEmbeddings) -> QuadrupletEmbeddings:
     """A control that must score nothing: every row the same."""
-    sides = (embeddings.safe_text, embeddings.unsafe_text, embeddings.safe_image, embeddings.unsafe_image)
     first = embeddings.safe_text[:1]
-    return QuadrupletEmbeddings(*(np.repeat(first, len(side), axis=0) for side in sides))
+    return embeddings.replace_sides(lambda side: np.repeat(first, len(side), axis=0))

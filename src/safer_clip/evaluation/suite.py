@@ -72,9 +72,10 @@ def classify_set(encoder: DualEncoder, zero_shot: ClassificationSet) -> NDArray[
     """Predicted class of each picture: ``(n,)``."""
     prompts = [prompt for ensemble in zero_shot.prompts for prompt in ensemble]
     owners = [label for label, ensemble in enumerate(zero_shot.prompts) for _ in ensemble]
-    classifier = average_prompts(encoder.encode_texts(prompts), owners)
+    similarity = encoder.similarity
+    classifier = average_prompts(encoder.encode_texts(prompts), owners, similarity)
     images: Floats = encoder.encode_images(zero_shot.images)
-    return classify(images, classifier)
+    return classify(similarity.as_queries(images, "text"), similarity.as_gallery(classifier))
 
 
 def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> MethodResults:
@@ -87,8 +88,10 @@ def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> 
         seed: of the bootstrap.
     """
     mixed = {name: score_mixed(sides, seed) for name, sides in tuned.items()}
-    crossed = {name: score_against(sides, base[name], seed) for name, sides in tuned.items()} if base else {}
-    captions = {name: score_captions(sides, base[name], seed) for name, sides in tuned.items()} if base else {}
+    # across models only where they embed into the same space
+    alike = {name: sides for name, sides in tuned.items() if base and base[name].similarity == sides.similarity}
+    crossed = {name: score_against(sides, base[name], seed) for name, sides in alike.items()} if base else {}
+    captions = {name: score_captions(sides, base[name], seed) for name, sides in alike.items()} if base else {}
     return MethodResults(
         title=title,
         retrieval=mixed,

@@ -32,11 +32,14 @@ def measure_pool(encoder: DualEncoder, pool: UnsafePool, seed: int = 0) -> dict[
     """Both directions, as far as the pool has their sides."""
     images = {name: _embed_images(encoder, getattr(pool, name)) for name in ("unsafe_images", "safe_images")}
     texts = {name: _embed_texts(encoder, getattr(pool, name)) for name in ("unsafe_texts", "safe_texts")}
+    offer = encoder.similarity.as_gallery
     found: dict[Direction, UnsafeRate] = {}
     if len(images["unsafe_images"]) and len(texts["safe_texts"]):
-        found["V*->T"] = _rate(images["unsafe_images"], texts["unsafe_texts"], texts["safe_texts"], seed)
+        queries = encoder.similarity.as_queries(images["unsafe_images"], "text")
+        found["V*->T"] = _rate(queries, offer(texts["unsafe_texts"]), offer(texts["safe_texts"]), seed)
     if len(texts["unsafe_texts"]) and len(images["safe_images"]):
-        found["T*->V"] = _rate(texts["unsafe_texts"], images["unsafe_images"], images["safe_images"], seed)
+        queries = encoder.similarity.as_queries(texts["unsafe_texts"], "image")
+        found["T*->V"] = _rate(queries, offer(images["unsafe_images"]), offer(images["safe_images"]), seed)
     return found
 
 

@@ -7,23 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from safer_clip.models.similarity import COSINE, Similarity
+
 Floats = NDArray[np.floating]
 
 
-def average_prompts(embeddings: Floats, owners: Sequence[int]) -> Floats:
-    """One classifier row a class: the normalised mean of its prompts' embeddings.
+def average_prompts(embeddings: Floats, owners: Sequence[int], similarity: Similarity = COSINE) -> Floats:
+    """One classifier row a class: the centre of its prompts' embeddings, for the cosine their normalised mean.
 
     Args:
-        embeddings: L2-normalised prompt embeddings ``(p, d)``.
+        embeddings: prompt embeddings ``(p, d)``.
         owners: class index of each prompt, ``0 .. classes - 1``, every class at least once.
+        similarity: of the model.
 
     Returns:
-        ``(classes, d)``, L2-normalised.
+        ``(classes, d)``, rows of the embedding space.
     """
     sums = np.zeros((max(owners) + 1, embeddings.shape[1]), dtype=embeddings.dtype)
     np.add.at(sums, np.asarray(owners), embeddings)
-    classifier: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-    return classifier
+    return similarity.centre(sums)
 
 
 def classify(images: Floats, classifier: Floats) -> NDArray[np.int64]:

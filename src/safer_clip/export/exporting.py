@@ -16,6 +16,7 @@ from safer_clip.export.towers import DiffusersExport, LlavaExport, SingleFileExp
 from safer_clip.files import prepare_output, write_json
 from safer_clip.fingerprints import fingerprint_model
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.similarity import COSINE
 
 RECORD_FILE = "export.json"
 TOLERANCE = 1e-4
@@ -50,6 +51,10 @@ FORMATS: dict[str, Format] = {
     "onnx": OnnxExport(),
     "single-file": SingleFileExport(),
 }
+
+
+KEEP_SIMILARITY = ("transformers", "diffusers", "llava")
+"""Formats that either keep a model's similarity beside it or have no use for one."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,10 @@ def export_model(model: str | Path, name: str, output: Path, overwrite: bool = F
     if name not in FORMATS:
         raise ConfigError(f"there is no export format {name!r}; there are {', '.join(FORMATS)}")
     encoder = DualEncoder.load(model, "cpu")
+    if encoder.similarity != COSINE and name not in KEEP_SIMILARITY:
+        raise ConfigError(
+            f"{model} does not compare by cosine, which is all that {name} knows; export it as {', '.join(KEEP_SIMILARITY)}"
+        )
     prepare_output(output, overwrite)
     draft = output / f".{name}.part"
     shutil.rmtree(draft, ignore_errors=True)

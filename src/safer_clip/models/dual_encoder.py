@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from safer_clip.errors import ConfigError
 from safer_clip.models.identity import check_identity, write_identity
 from safer_clip.models.loading import load_preparation, load_whole, pick_device
 from safer_clip.models.preparation import FAMILIES, Family, Inputs, Preparation
+from safer_clip.models.similarity import COSINE, Modality, Similarity, read_similarity, write_similarity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +33,7 @@ _NEEDED = (
 
 @dataclass(frozen=True)
 class DualEncoder:
-    """Encodes texts and images into one space, where similarity is the cosine.
+    """Encodes texts and images into one space, and owns their similarity there: the cosine, unless a model says otherwise.
 
     The sigmoid family (SigLIP) scores a pair by ``sigmoid(scale * cosine + bias)``, which ranks as the cosine does.
 
@@ -41,11 +41,13 @@ class DualEncoder:
         model: a ``transformers`` model of one of :data:`~safer_clip.models.preparation.FAMILIES`.
         tokenizer: its tokenizer.
         processor: its image processor.
+        similarity: what becomes of projected features, and how they compare.
     """
 
     model: Any
     tokenizer: Any
     processor: Any
+    similarity: Similarity = COSINE
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> DualEncoder:
@@ -66,6 +68,7 @@ class DualEncoder:
             model=load_whole(getattr(transformers, family.model), folder).to(device or pick_device()),
             tokenizer=load_preparation(getattr(transformers, family.tokenizer), folder),
             processor=load_preparation(getattr(transformers, family.processor), folder),
+            similarity=read_similarity(folder),
         )
         check_identity(encoder, folder)
         return encoder
@@ -102,31 +105,36 @@ class DualEncoder:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+        write_similarity(self.similarity, Path(folder))
         write_identity(self, Path(folder))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = 512) -> Embeddings:
-        """Embed texts: float32 ``(n, d)``, L2-normalised. Texts are padded to their batch's longest, not to the context."""
+        """Embed texts: float32 ``(n, d)``, L2-normalised for the cosine.
+
+        They are padded to their batch's longest, not to the context.
+        """
         rows = [self._embed_texts(texts[i : i + batch_size]) for i in range(0, len(texts), batch_size)]
         return np.concatenate(rows)
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image], batch_size: int = 256) -> Embeddings:
-        """Embed pictures: float32 ``(n, d)``, L2-normalised."""
+        """Embed pictures: float32 ``(n, d)``, L2-normalised for the cosine."""
         rows = [self._embed_images(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
         return np.concatenate(rows)
 
     def _embed_texts(self, texts: Sequence[str]) -> Embeddings:
-        return _normalise(self.model.get_text_features(**self._place(self.preparation.prepare_texts(texts))))
+        output = self.model.get_text_features(**self._place(self.preparation.prepare_texts(texts)))
+        return self._embed(output, "text")
 
     def _embed_images(self, images: Sequence[Image]) -> Embeddings:
-        return _normalise(self.model.get_image_features(**self._place(self.preparation.prepare_images(images))))
+        output = self.model.get_image_features(**self._place(self.preparation.prepare_images(images)))
+        return self._embed(output, "image")
+
+    def _embed(self, output: Any, modality: Modality) -> Embeddings:
+        # transformers 5 returns an output object whose pooler_output is already projected
+        array: Embeddings = self.similarity.embed(output.pooler_output.float(), modality).cpu().numpy()
+        return array
 
     def _place(self, inputs: Inputs) -> Inputs:
         return {name: part.to(self.model.device) for name, part in inputs.items()}
-
-
-def _normalise(output: Any) -> Embeddings:
-    # transformers 5 returns an output object whose pooler_output is already projected
-    array: Embeddings = F.normalize(output.pooler_output.float(), dim=-1).cpu().numpy()
-    return array
