@@ -81,7 +81,7 @@ def test_adapters_on_one_encoder_only_are_refused(build, tower, other):
 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_rows(build, embeddings):
     bad = 5
-    spoilt = type(embeddings)(**{s: getattr(embeddings, s).copy() for s in embeddings.__slots__})
+    spoilt = embeddings.replace_sides(lambda rows: rows.copy())
     spoilt.safe_text[bad] = float("nan")
     trainer, order = build(spoilt)
     batches = order.rows[:12].reshape(3, 4).tolist()

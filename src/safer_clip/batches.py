@@ -128,7 +128,7 @@ class Collator:
         images = [image for side in zip(*(item["images"] for item in items), strict=True) for image in side]
         rows = [item["row"] for item in items]
         return {
-            **self.preparation.prepare_texts(texts),
+            **(self.preparation.prepare_texts(texts) if texts else {}),
             **({name: torch.stack([image[name] for image in images]) for name in images[0]} if images else {}),
             "rows": torch.tensor(rows),
             **self.reference.look_up(rows),

@@ -22,7 +22,7 @@ from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.sources import locate_model
 from safer_clip.reference import encode_table, find_absent, load_reference
-from safer_clip.results import BASE, Drift, Gallery, MethodResults, Results, Validity
+from safer_clip.results import BASE, Direction, Drift, Gallery, MethodResults, Results, UnsafeRate, Validity
 from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, tune, write_tuned
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ class Comparison:
         embedded = {name: encode_table(encoder, table) for name, table in self.suite.benchmarks.items()}
         base = self.sides.get(BASE)
         scored = score_model(title, embedded, base, self.suite.seed)
-        if self.suite.zero_shot:
-            scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
-        rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
+        rates: dict[str, dict[Direction, UnsafeRate]] = {}
+        if len(encoder.modalities) > 1:  # both of these compare pictures with words
+            if self.suite.zero_shot:
+                scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
+            rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
         self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
         told = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
@@ -168,6 +170,10 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     comparison = Comparison(add_own_sets(load_suite(config, config.seed), config))
     for sentence in tell_absent(comparison.suite, alone=base is None):
         tell(sentence)
+    if len(encoder.modalities) == 1:
+        tell(f"{config.model} is a {encoder.modalities[0]} half: only what compares {encoder.modalities[0]}s is measured")
+        if base is None:
+            raise ConfigError("a half alone can only show what changed: name the pre-trained model with --base")
     if base:
         tell(f"Measuring {config.base}")
         comparison.add(BASE, "CLIP", base)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from safer_clip.data.reading import ColumnMap
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import METHODS, Method, PairingName, build_objective, find_method
-from safer_clip.models.lora import LoraSettings
+from safer_clip.models.lora import TOWERS, LoraSettings, Tower
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-4, which YAML reads as text
 Config = TypeVar("Config", bound=BaseModel)
@@ -94,6 +94,7 @@ class TrainConfig(DataConfig):
         max_steps: stop after so many optimizer steps.
         save_every: optimizer steps between checkpoints; 0 for none.
         workers: processes that read pictures.
+        towers: encoders to train; the other one stays as it is, and what it says of an item is a target all the same.
         pairing: ``"nearest"`` or ``"own"``.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         lora: the adapters.
@@ -118,6 +119,7 @@ class TrainConfig(DataConfig):
     save_every: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0)
 
+    towers: tuple[Tower, ...] = Field(default=TOWERS, min_length=1)
     pairing: PairingName | None = None
     curriculum: tuple[Share, ...] | None = None
     lora: LoraSettings | None = None

@@ -37,11 +37,13 @@ def fingerprint_model(model: torch.nn.Module) -> str:
 def fingerprint_preprocessing(encoder: DualEncoder) -> str:
     """Digest of tokenizer and image processor, its backend included, since backends differ slightly in pixels."""
     digest = _start()
-    _add(digest, type(encoder.processor).__name__)
-    _add(digest, encoder.processor.to_json_string())
-    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
-    _add(digest, backend.to_str() if backend else json.dumps(encoder.tokenizer.get_vocab(), sort_keys=True))
-    _add(digest, str(encoder.tokenizer.model_max_length))
+    if encoder.processor is not None:
+        _add(digest, type(encoder.processor).__name__)
+        _add(digest, encoder.processor.to_json_string())
+    if encoder.tokenizer is not None:
+        backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
+        _add(digest, backend.to_str() if backend else json.dumps(encoder.tokenizer.get_vocab(), sort_keys=True))
+        _add(digest, str(encoder.tokenizer.model_max_length))
     return str(digest.hexdigest())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,8 @@ class ReferenceKey:
 
 def encode_table(encoder: DualEncoder, table: Dataset, batch_size: int = 256) -> QuadrupletEmbeddings:
     """Embed all sides of a table in memory: float32 ``(n, d)`` each, L2-normalised; ``(0, d)`` where it has no pictures."""
-    parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in find_sides(table)}
+    sides = _embeddable(encoder, find_sides(table))
+    parts = {side: list(_encode_side(encoder, table, side, batch_size)) for side in sides}
     found = _fill_sides({str(side): np.concatenate(rows) for side, rows in parts.items()})
     return replace(found, similarity=encoder.similarity)
 
@@ -93,8 +94,13 @@ def find_absent(table: Dataset) -> tuple[Side, ...]:
     return tuple(side for side in SIDES if side not in present)
 
 
+def _embeddable(encoder: DualEncoder, sides: Sequence[Side]) -> list[Side]:
+    """Those of the sides that a model embeds: a half has one modality."""
+    return [side for side in sides if side.endswith(encoder.modalities)]
+
+
 def _fill_sides(found: Mapping[str, NDArray[np.float32]]) -> QuadrupletEmbeddings:
-    nothing = np.zeros((0, found["safe_text"].shape[1]), np.float32)
+    nothing = np.zeros((0, next(iter(found.values())).shape[1]), np.float32)
     safe_text, unsafe_text, safe_image, unsafe_image = (found.get(side, nothing) for side in SIDES)
     return QuadrupletEmbeddings(safe_text, unsafe_text, safe_image, unsafe_image)
 
@@ -160,7 +166,7 @@ def _check_frozen(encoder: DualEncoder) -> None:
 
 
 def _write_store(encoder: DualEncoder, table: Dataset, key: ReferenceKey, folder: Path) -> None:
-    present = find_sides(table)
+    present = _embeddable(encoder, find_sides(table))
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
     draft.mkdir()  # with the rights that the user's other folders have, unlike a temporary one

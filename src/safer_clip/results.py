@@ -79,12 +79,12 @@ class Geometry(_Part):
     Attributes:
         text_spread: spread of safe captions over the base model's; 1 is unchanged.
         text_overlap: mean Jaccard overlap of the ten nearest neighbours among safe captions; 1 is unchanged.
-        image_spread: as of captions, of safe images; absent where the data have none.
+        image_spread: as of captions, of safe images; absent where the data have none, or the model embeds none.
         image_overlap: likewise among safe images.
     """
 
-    text_spread: float
-    text_overlap: float
+    text_spread: float | None = None
+    text_overlap: float | None = None
     image_spread: float | None = None
     image_overlap: float | None = None
 

@@ -18,7 +18,7 @@ from safer_clip.checkpoints import LAST_FILE, load_optimizer, save_optimizer
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.errors import SaferClipError
 from safer_clip.files import write_json
-from safer_clip.models.lora import measure_drift, tower_of
+from safer_clip.models.lora import measure_drift, tower_of, towers_of
 from safer_clip.objectives import Objective, Terms
 from safer_clip.objectives.base import SIDES, Side
 
@@ -79,7 +79,6 @@ class SafetyTrainer(Trainer):
     def __init__(self, *, objective: Objective, order: TrainingOrder, sides: Sequence[Side] = SIDES, **rest: Any) -> None:
         self.objective: Objective = objective
         self.sides = tuple(sides)
-        self.has_images = any(side.endswith("image") for side in sides)
         self.progress = TrainingProgress()
         super().__init__(**rest)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over its batch, and averaged over accumulated ones
@@ -112,9 +111,8 @@ class SafetyTrainer(Trainer):
         """Weighted terms of a batch."""
         given, reference = split_reference(inputs)
         output = model(**given)
-        image = output.image_embeds.float() if self.has_images else None
-        sides = split_sides(output.text_embeds.float(), image, self.sides, len(inputs["rows"]))
-        terms = self.objective(sides, reference)
+        text, image = (None if rows is None else rows.float() for rows in (output.text_embeds, output.image_embeds))
+        terms = self.objective(split_sides(text, image, self.sides, len(inputs["rows"])), reference)
         if not terms:
             raise TrainingError(f"the objective has no term for data with {', '.join(self.sides)} alone")
         return terms
@@ -136,8 +134,7 @@ class SafetyTrainer(Trainer):
         model: Any = self.model
         reached = {tower_of(n) for n, p in model.named_parameters() if p.grad is not None and bool(p.grad.any())}
         model.zero_grad()
-        trained = {"text", "vision"} if self.has_images else {"text"}
-        missing = trained - reached
+        missing = set(towers_of(self.sides)) - reached
         if missing:
             raise TrainingError(
                 f"no adapter of the {' and '.join(sorted(missing))} encoder gets a gradient; check the LoRA targets and "

@@ -24,8 +24,8 @@ from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import build_objective
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.models.features import read_both, read_texts_alone
-from safer_clip.models.lora import TOWERS, add_adapters, checkpoint_activations, merge_adapters
+from safer_clip.models.features import read_alone, read_both
+from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters, towers_of
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
@@ -103,6 +103,10 @@ def load_data(config: DataConfig) -> Dataset:
 
 def pair_rows(reference: QuadrupletEmbeddings, name: str) -> Pairing:
     """Pair by the name of a pairing: the nearest safe caption, or the own quadruplet's."""
+    if not reference.has("unsafe_text"):
+        raise ConfigError(
+            "a vision half has no captions to pair by; train the whole model with towers=[vision], then export"
+        )
     pair = pair_nearest if name == "nearest" else pair_own
     return pair(reference.unsafe_text, reference.safe_text)
 
@@ -138,6 +142,8 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
         _settle_run(config, resume)  # not before all inputs are known to be fine: a mended input finds the folder empty
     if absent:
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
+    if len(encoder.modalities) == 1:
+        tell(f"{config.model} is a {encoder.modalities[0]} half: terms that need the other one are left out")
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
     with processes.main_process_first():  # the others map what the first one has encoded
         reference = load_reference(encoder, table, output / "reference")
@@ -301,10 +307,10 @@ def build_trainer(
     )
     objective = build_objective(method_of(config), config.objective)
     present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
-    sides = [side for side in objective.sides if side in present]
-    towers = TOWERS if any(side.endswith("image") for side in sides) else TOWERS[:1]
-    if towers != TOWERS:
-        read_texts_alone(encoder.model)
+    sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
+    towers = towers_of(sides)
+    if len(towers) == 1:
+        read_alone(encoder.model, "text" if towers == ("text",) else "image")
     return SafetyTrainer(
         objective=objective,
         sides=sides,

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from datasets import DatasetDict
+from PIL import Image as PictureImage
 
 from safer_clip.data import ColumnMap, Kind, ReadOptions, read_quadruplets, read_saved, read_table
 from safer_clip.errors import ConfigError, DataError
+from safer_clip.miniature import load_encoder
+from safer_clip.reference import encode_table
 
 Row = dict[str, object]
 Write = Callable[[Path, object], Path]
@@ -133,3 +136,23 @@ def test_labels_of_visu_may_have_any_name(tmp_path: Path, write: Write) -> None:
     columns = ColumnMap(text_unsafe="bad_text", image_unsafe="bad_image")
     (row,) = read_quadruplets(write(tmp_path / "v2.json", labelled), columns=columns).table
     assert (row["text_unsafe"], row["image_unsafe"], row["category"]) == (True, False, "violence")
+
+
+def test_addresses_are_no_files(tmp_path: Path, rows: list[Row], write: Write) -> None:
+    with pytest.raises(DataError, match="is an address; download the data"):
+        read_quadruplets("https://example.org/quadruplets.jsonl")
+    rows[0]["safe_image"] = "https://example.org/a.png"
+    with pytest.raises(DataError, match=r"line 1, safe_image: is an address, 'https://example\.org/a\.png'; fetch"):
+        read_quadruplets(write(tmp_path / "t.jsonl", rows))
+
+
+def test_pictures_of_any_size_and_kind_go_through_one_model(tmp_path: Path, write: Write) -> None:
+    sizes = {"L": (40, 10), "RGBA": (7, 90), "P": (200, 200), "CMYK": (3, 3)}
+    lines = []
+    for kind, size in sizes.items():
+        name = f"{kind}.{'jpg' if kind == 'CMYK' else 'png'}"
+        PictureImage.new(kind, size).save(tmp_path / name)
+        captions = {"safe_caption": f"a spoon {kind}", "unsafe_caption": f"a knife {kind}"}
+        lines.append({"id": kind, **captions, "safe_image": name, "unsafe_image": name})
+    table = read_quadruplets(write(tmp_path / "t.jsonl", lines)).table
+    assert encode_table(load_encoder(), table).safe_image.shape == (4, 128)

@@ -20,6 +20,7 @@ from transformers import (
 
 from safer_clip.config import TrainConfig
 from safer_clip.errors import ConfigError
+from safer_clip.export import export_model
 from safer_clip.miniature import load_split
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.identity import IDENTITY_FILE
@@ -133,7 +134,8 @@ def test_a_damaged_identity_is_told(encoder, tmp_path, content):
 
 def test_what_cannot_be_loaded_is_told(encoder, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"lacks config\.json, preprocessor_config\.json, tokenizer\.json or spiece\.model"
+        ConfigError,
+        match=r"lacks config\.json, model\.safetensors .*tokenizer\.json or spiece\.model, preprocessor_config\.json",
     ):
         DualEncoder.check(tmp_path)
     encoder.save(tmp_path)
@@ -143,6 +145,17 @@ def test_what_cannot_be_loaded_is_told(encoder, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="no model configuration"):
         DualEncoder.load(tmp_path)
+    encoder.save(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ConfigError, match="convert them to safetensors"):
         DualEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["transformers", "onnx", "open_clip", "diffusers", "llava", "single-file"])
+def test_exports_hold_what_they_can_and_refuse_the_rest(folder, layout, tmp_path):
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    if kind == "siglip" and layout in ("transformers", "onnx"):
+        assert export_model(folder, layout, tmp_path / "out").max_abs_difference < 1e-4
+    else:
+        with pytest.raises(ConfigError, match=f"of type {kind!r}, and {layout} can hold"):
+            export_model(folder, layout, tmp_path / "out")

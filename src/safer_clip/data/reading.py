@@ -231,7 +231,11 @@ class _RowReader:
 
     def _picture(self, row: RawRow, column: ImageColumn) -> Picture | None:
         try:
-            return parse_picture(self._value(row, column), self.plan.roots[column])
+            value = self._value(row, column)
+            if isinstance(value, str) and "://" in value:
+                self._error(row, column, Kind.WRONG_TYPE, f"is an address, {value.strip()[:60]!r}; fetch pictures first")
+                return None
+            return parse_picture(value, self.plan.roots[column])
         except TypeError:
             self._wrong_type(row, column, "a path")
             return None

@@ -62,6 +62,8 @@ def read_quadruplets(
 def _load(source: Path | str, split: str | None) -> tuple[ProblemLog, RawTable, Path]:
     """The rows of a source, the log that takes what is wrong with them, and the folder that relative paths start from."""
     path = Path(source)
+    if "://" in str(source):
+        ProblemLog(str(source)).fail(Kind.UNSUPPORTED, "is an address; download the data, and name the file or folder")
     if not path.exists() and is_repository(str(source)):
         return ProblemLog(path), take_apart(load_repository(str(source), split)), Path()
     if path.is_dir() and (saved := _find_saved(path, split)):

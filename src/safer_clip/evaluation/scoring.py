@@ -90,11 +90,13 @@ def score_safeground(embeddings: QuadrupletEmbeddings, seed: int = 0) -> SafeGro
 
 def compare_geometry(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings) -> Geometry:
     """What tuning left of the geometry of safe items."""
-    text = (tuned.direct("safe_text"), base.direct("safe_text"))
-    found = {"text_spread": spread_ratio(*text), "text_overlap": float(overlap_neighbours(*text).mean())}
-    if tuned.has("safe_image"):
-        image = (tuned.direct("safe_image"), base.direct("safe_image"))
-        found |= {"image_spread": spread_ratio(*image), "image_overlap": float(overlap_neighbours(*image).mean())}
+    found: dict[str, float] = {}
+    for modality in ("text", "image"):
+        side = f"safe_{modality}"
+        if tuned.has(side) and base.has(side):
+            pair = (tuned.direct(side), base.direct(side))
+            found[f"{modality}_spread"] = spread_ratio(*pair)
+            found[f"{modality}_overlap"] = float(overlap_neighbours(*pair).mean())
     return Geometry(**found)
 
 
@@ -128,5 +130,5 @@ def shuffle_sides(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Quadruplet
 
 def collapse_sides(embeddings: QuadrupletEmbeddings) -> QuadrupletEmbeddings:
     """A control that must score nothing: every row the same."""
-    first = embeddings.safe_text[:1]
+    first = (embeddings.safe_text if embeddings.has("safe_text") else embeddings.safe_image)[:1]
     return embeddings.replace_sides(lambda side: np.repeat(first, len(side), axis=0))

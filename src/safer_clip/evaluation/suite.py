@@ -91,7 +91,8 @@ def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> 
     # across models only where they embed into the same space
     alike = {name: sides for name, sides in tuned.items() if base and base[name].similarity == sides.similarity}
     crossed = {name: score_against(sides, base[name], seed) for name, sides in alike.items()} if base else {}
-    captions = {name: score_captions(sides, base[name], seed) for name, sides in alike.items()} if base else {}
+    worded = {name: sides for name, sides in alike.items() if sides.has("safe_text")}
+    captions = {name: score_captions(sides, base[name], seed) for name, sides in worded.items()} if base else {}
     return MethodResults(
         title=title,
         retrieval=mixed,

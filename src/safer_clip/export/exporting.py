@@ -30,6 +30,11 @@ class ExportError(SaferClipError):
 class Format(Protocol):
     """A layout that another tool loads."""
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Model types that it can express."""
+        ...
+
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write the model into an existing folder."""
         ...
@@ -99,6 +104,9 @@ def export_model(model: str | Path, name: str, output: Path, overwrite: bool = F
         raise ConfigError(
             f"{model} does not compare by cosine, which is all that {name} knows; export it as {', '.join(KEEP_SIMILARITY)}"
         )
+    if encoder.family.name not in FORMATS[name].families:
+        known = ", ".join(FORMATS[name].families)
+        raise ConfigError(f"{model} is of type {encoder.family.name!r}, and {name} can hold {known} only")
     prepare_output(output, overwrite)
     draft = output / f".{name}.part"
     shutil.rmtree(draft, ignore_errors=True)

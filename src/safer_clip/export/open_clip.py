@@ -16,6 +16,8 @@ from safer_clip.models.open_clip import CONFIG, WEIGHTS, convert_weights, descri
 class OpenClipExport:
     """Weights, configuration and tokenizer."""
 
+    families = ("clip",)
+
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write the folder.
 

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safer_clip.models.features import project
+from safer_clip.models.similarity import Modality
+
 if TYPE_CHECKING:
     from safer_clip.models.dual_encoder import DualEncoder
 
@@ -30,9 +33,9 @@ class Probe:
     """Inputs of both towers.
 
     Attributes:
-        input_ids: ``(n, context)`` int64, padded to the context as fixed-size tools do.
+        input_ids: ``(n, context)`` int64, padded to the context as fixed-size tools do; empty for a vision half.
         attention_mask: ``(n, context)`` int64.
-        pixel_values: ``(m, 3, h, w)`` float32.
+        pixel_values: ``(m, 3, h, w)`` float32; empty for a text half.
     """
 
     input_ids: Tensor
@@ -44,23 +47,33 @@ def build_probe(encoder: DualEncoder) -> Probe:
     """The same captions and invented pictures for every model, through its own tokenizer and image processor."""
     from PIL import Image
 
-    context = encoder.model.config.text_config.max_position_embeddings
-    tokens = encoder.tokenizer(list(TEXTS), padding="max_length", max_length=context, truncation=True, return_tensors="pt")
+    nothing = torch.zeros(0, dtype=torch.int64)
+    tokens = {"input_ids": nothing, "attention_mask": nothing}
+    if "text" in encoder.modalities:
+        options = {"max_length": encoder.preparation.context, "truncation": True, "return_tensors": "pt"}
+        found = encoder.tokenizer(list(TEXTS), padding="max_length", **options)
+        # SigLIP's tokenizers have no mask, because its encoder reads the padding as well
+        tokens = {"input_ids": found["input_ids"], "attention_mask": found.get("attention_mask", nothing)}
     draw = np.random.default_rng(0)
     pictures = [
         Image.fromarray(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((320, 240), Image.Resampling.BICUBIC)
         for _ in range(PICTURES)
     ]
-    pixels = encoder.processor(images=pictures, return_tensors="pt")["pixel_values"]
+    pixels = torch.zeros(0)
+    if "image" in encoder.modalities:
+        pixels = encoder.processor(images=pictures, return_tensors="pt")["pixel_values"]
     return Probe(tokens["input_ids"], tokens["attention_mask"], pixels)
 
 
 @torch.inference_mode()
 def embed_probe(encoder: DualEncoder, probe: Probe) -> Outputs:
     """Projected embeddings of both towers, not normalised."""
-    text = encoder.model.get_text_features(probe.input_ids, attention_mask=probe.attention_mask).pooler_output
-    image = encoder.model.get_image_features(probe.pixel_values).pooler_output
-    return {"text": to_numpy(text), "image": to_numpy(image)}
+    masked = {"attention_mask": probe.attention_mask} if len(probe.attention_mask) else {}
+    inputs: dict[Modality, dict[str, Tensor]] = {
+        "text": {"input_ids": probe.input_ids, **masked},
+        "image": {"pixel_values": probe.pixel_values},
+    }
+    return {modality: to_numpy(project(encoder.model, inputs[modality], modality)) for modality in encoder.modalities}
 
 
 def to_numpy(tensor: Tensor) -> NDArray[np.float32]:

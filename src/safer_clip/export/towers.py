@@ -9,6 +9,7 @@ import torch
 
 from safer_clip.export.probe import Outputs, Probe, embed_probe, to_numpy
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.preparation import FAMILIES
 
 SINGLE_FILE = "text_encoder.safetensors"
 LLAVA_LAYER = -2
@@ -17,6 +18,8 @@ LLAVA_LAYER = -2
 
 class TransformersExport:
     """The merged model, its tokenizer and its image processor, as ``CLIPModel.from_pretrained`` loads them."""
+
+    families = tuple(name for name in FAMILIES if name != "siglip2")
 
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write the folder."""
@@ -33,6 +36,8 @@ class TransformersExport:
 
 class DiffusersExport:
     """``text_encoder`` and ``tokenizer``, two folders to put in the place of a Stable Diffusion pipeline's own."""
+
+    families = ("clip", "clip_text_model")
 
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write both folders."""
@@ -53,6 +58,8 @@ class DiffusersExport:
 class LlavaExport:
     """A vision tower that LLaVA-type models take: weights and image processor in one folder."""
 
+    families = ("clip", "clip_vision_model")
+
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write the folder."""
         extract_vision_tower(encoder).save_pretrained(folder)
@@ -71,6 +78,8 @@ class LlavaExport:
 
 class SingleFileExport:
     """The text tower in one file under the names that image-generation UIs look for, ``text_model.*``."""
+
+    families = ("clip", "clip_text_model")
 
     def write(self, encoder: DualEncoder, folder: Path) -> None:
         """Write the file."""
@@ -103,14 +112,14 @@ def extract_text_tower(encoder: DualEncoder) -> Any:
     """The text tower alone, as a ``CLIPTextModel`` with the weights of the whole model."""
     from transformers import CLIPTextModel
 
-    return _fill(CLIPTextModel(encoder.model.config.text_config), encoder.model.state_dict())
+    return _fill(CLIPTextModel(encoder.configure("text")), encoder.model.state_dict())
 
 
 def extract_vision_tower(encoder: DualEncoder) -> Any:
     """The vision tower alone, as a ``CLIPVisionModel`` with the weights of the whole model."""
     from transformers import CLIPVisionModel
 
-    return _fill(CLIPVisionModel(encoder.model.config.vision_config), encoder.model.state_dict())
+    return _fill(CLIPVisionModel(encoder.configure("image")), encoder.model.state_dict())
 
 
 @torch.inference_mode()

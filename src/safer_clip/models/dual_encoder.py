@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from safer_clip.errors import ConfigError
+from safer_clip.models.features import project
 from safer_clip.models.identity import check_identity, write_identity
 from safer_clip.models.loading import load_preparation, load_whole, pick_device
 from safer_clip.models.preparation import FAMILIES, Family, Inputs, Preparation
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 
 Embeddings = NDArray[np.float32]
 
-_NEEDED = (
-    ("config.json",),
-    ("preprocessor_config.json",),
-    ("tokenizer.json", "spiece.model"),
-    ("model.safetensors", "model.safetensors.index.json"),
-)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_NEEDED: dict[Modality, tuple[str, ...]] = {
+    "text": ("tokenizer.json", "spiece.model"),
+    "image": ("preprocessor_config.json",),
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class DualEncoder:
 
     The sigmoid family (SigLIP) scores a pair by ``sigmoid(scale * cosine + bias)``, which ranks as the cosine does.
 
+    A *half*, a text or a vision encoder with its projection, is one of them that refuses the other modality.
+
     Attributes:
         model: a ``transformers`` model of one of :data:`~safer_clip.models.preparation.FAMILIES`.
-        tokenizer: its tokenizer.
-        processor: its image processor.
+        tokenizer: its tokenizer; ``None`` for a vision half.
+        processor: its image processor; ``None`` for a text half.
         similarity: what becomes of projected features, and how they compare.
     """
 
@@ -66,8 +68,8 @@ class DualEncoder:
         family, folder = cls.check(folder), Path(folder)
         encoder = cls(
             model=load_whole(getattr(transformers, family.model), folder).to(device or pick_device()),
-            tokenizer=load_preparation(getattr(transformers, family.tokenizer), folder),
-            processor=load_preparation(getattr(transformers, family.processor), folder),
+            tokenizer=load_preparation(getattr(transformers, family.tokenizer), folder) if family.tokenizer else None,
+            processor=load_preparation(getattr(transformers, family.processor), folder) if family.processor else None,
             similarity=read_similarity(folder),
         )
         check_identity(encoder, folder)
@@ -81,30 +83,46 @@ class DualEncoder:
             ConfigError: names every file that is missing, or the architecture.
         """
         folder = Path(folder)
-        missing = [" or ".join(names) for names in _NEEDED if not any((folder / name).is_file() for name in names)]
-        if missing:
+        path = folder / "config.json"
+        needed = [("config.json",), _WEIGHTS, *_NEEDED.values()]
+        family = None
+        if path.is_file():
+            family = _read_family(path)
+            needed = [("config.json",), _WEIGHTS, *(_NEEDED[modality] for modality in family.modalities)]
+        missing = [" or ".join(names) for names in needed if not any((folder / name).is_file() for name in names)]
+        if missing or family is None:
             pickled = any(folder.glob("pytorch_model*.bin"))
             hint = "; it has pickled weights only, which are never read: convert them to safetensors" if pickled else ""
             raise ConfigError(f"{folder} is no model folder: it lacks {', '.join(missing)}{hint}")
-        try:
-            name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise ConfigError(f"{folder / 'config.json'} is no model configuration: {error}") from error
-        if name not in FAMILIES:
-            raise ConfigError(f"{folder} holds a model of type {name!r}; there are {', '.join(FAMILIES)}")
-        return FAMILIES[name]
+        return family
+
+    @property
+    def family(self) -> Family:
+        """What kind of model it is."""
+        return FAMILIES[self.model.config.model_type]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it embeds: both, or one if it is a half."""
+        return self.family.modalities
 
     @property
     def preparation(self) -> Preparation:
         """Tokenizer and image processor, with what the family asks of them."""
-        family = FAMILIES[self.model.config.model_type]
-        return Preparation(family, self.tokenizer, self.processor, self.model.config.text_config.max_position_embeddings)
+        context = getattr(self.configure("text"), "max_position_embeddings", 0)
+        return Preparation(self.family, self.tokenizer, self.processor, context)
+
+    def configure(self, modality: Modality) -> Any:
+        """The configuration of an encoder."""
+        config = self.model.config
+        return getattr(config, "text_config" if modality == "text" else "vision_config", config)
 
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer and preprocessing in the layout that :meth:`load` reads."""
         self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        self.processor.save_pretrained(folder)
+        for part in (self.tokenizer, self.processor):
+            if part is not None:
+                part.save_pretrained(folder)
         write_similarity(self.similarity, Path(folder))
         write_identity(self, Path(folder))
 
@@ -124,17 +142,31 @@ class DualEncoder:
         return np.concatenate(rows)
 
     def _embed_texts(self, texts: Sequence[str]) -> Embeddings:
-        output = self.model.get_text_features(**self._place(self.preparation.prepare_texts(texts)))
-        return self._embed(output, "text")
+        self._check("text")
+        return self._embed(self.preparation.prepare_texts(texts), "text")
 
     def _embed_images(self, images: Sequence[Image]) -> Embeddings:
-        output = self.model.get_image_features(**self._place(self.preparation.prepare_images(images)))
-        return self._embed(output, "image")
+        self._check("image")
+        return self._embed(self.preparation.prepare_images(images), "image")
 
-    def _embed(self, output: Any, modality: Modality) -> Embeddings:
-        # transformers 5 returns an output object whose pooler_output is already projected
-        array: Embeddings = self.similarity.embed(output.pooler_output.float(), modality).cpu().numpy()
+    def _embed(self, inputs: Inputs, modality: Modality) -> Embeddings:
+        features = project(self.model, self._place(inputs), modality).float()
+        array: Embeddings = self.similarity.embed(features, modality).cpu().numpy()
         return array
+
+    def _check(self, modality: Modality) -> None:
+        if modality not in self.modalities:
+            raise ConfigError(f"this model is the {self.modalities[0]} half alone, and cannot embed {modality}s")
 
     def _place(self, inputs: Inputs) -> Inputs:
         return {name: part.to(self.model.device) for name, part in inputs.items()}
+
+
+def _read_family(path: Path) -> Family:
+    try:
+        name = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise ConfigError(f"{path} is no model configuration: {error}") from error
+    if name not in FAMILIES:
+        raise ConfigError(f"{path.parent} holds a model of type {name!r}; there are {', '.join(FAMILIES)}")
+    return FAMILIES[name]

@@ -97,6 +97,12 @@ def tower_of(name: str) -> Tower:
     return "text" if "text_model" in name or "text_projection" in name else "vision"
 
 
+def towers_of(sides: Sequence[str]) -> tuple[Tower, ...]:
+    """The encoders that embed some of these sides of quadruplets."""
+    endings: dict[Tower, str] = {"text": "text", "vision": "image"}
+    return tuple(tower for tower, ending in endings.items() if any(side.endswith(ending) for side in sides))
+
+
 def measure_drift(model: Any) -> dict[Tower, float]:
     """L2 distance of each encoder's weights from the pre-trained ones: the Frobenius norm of all ``alpha / rank * B A``.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from safer_clip.models.similarity import Modality
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -25,6 +27,7 @@ class Family:
         processor: class in ``transformers``, of the Pillow backend: the two backends differ slightly in pixels.
         fixed_length: texts are padded to the context, because the model was trained so and pools there; otherwise they may
             be trimmed to the longest of a batch without any effect.
+        modalities: what it embeds; a half has one only.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Family:
     tokenizer: str
     processor: str
     fixed_length: bool
+    modalities: tuple[Modality, ...] = ("text", "image")
 
 
 FAMILIES = {
@@ -41,6 +45,8 @@ FAMILIES = {
         # SigLIP 2 of fixed resolution calls itself siglip as well; siglip2 is the one of free resolution (NaFlex)
         Family("siglip", "SiglipModel", "AutoTokenizer", "SiglipImageProcessorPil", fixed_length=True),
         Family("siglip2", "Siglip2Model", "AutoTokenizer", "Siglip2ImageProcessorPil", fixed_length=True),
+        Family("clip_text_model", "CLIPTextModelWithProjection", "CLIPTokenizer", "", False, ("text",)),
+        Family("clip_vision_model", "CLIPVisionModelWithProjection", "", "CLIPImageProcessorPil", False, ("image",)),
     )
 }
 
