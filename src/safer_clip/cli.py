@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safer_clip.benchmark.commands import benchmark_app
 from safer_clip.errors import ConfigError, SaferClipError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 miniature_app = typer.Typer(help="The embedded world and its CLIP.", no_args_is_help=True)
 app.add_typer(miniature_app, name="miniature")
+app.add_typer(benchmark_app, name="benchmark")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be empty or absent.")]
 OutputFile = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]

@@ -83,7 +83,7 @@ def generate_images(
     missing = [(prompt, k) for prompt, k in wanted if not (output / name_file(prompt, k)).is_file()]
     with show_progress("Generating", len(missing)) as advance:
         for prompt, k in missing:
-            _write_image(output / name_file(prompt, k), _generate(pipeline, prompt, k, settings))
+            _write_image(output / name_file(prompt, k), generate_image(pipeline, prompt, k, settings))
             advance(1)
     return len(missing)
 
@@ -93,7 +93,8 @@ def name_file(prompt: Prompt, k: int) -> str:
     return f"{prompt.number:05d}-{k}.png"
 
 
-def _generate(pipeline: Any, prompt: Prompt, k: int, settings: GenerationSettings) -> Image:
+def generate_image(pipeline: Any, prompt: Prompt, k: int, settings: GenerationSettings) -> Image:
+    """Generate the ``k``-th picture of a prompt, whose noise is seeded by the prompt's seed plus ``k``."""
     import torch
 
     size = {} if settings.size is None else {"height": settings.size, "width": settings.size}

@@ -1,0 +1,145 @@
+"""Judges of captions, and the miniature's own judge of captions and pictures.
+
+Pictures are judged by :mod:`safer_clip.judges`. Scores are told relative to the judge's threshold, so that 1 is where any
+judge calls something unsafe, and one threshold can serve several judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safer_clip.errors import ConfigError
+from safer_clip.judges.base import ImageJudge, JudgeError
+from safer_clip.judges.loading import load_judge
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Scores = NDArray[np.float32]
+KNOWN = "miniature, the folder of a CLIP head, classifier:FOLDER:LABEL, or chat:MODEL[@URL]"
+
+
+class TextJudge(Protocol):
+    """Scores texts.
+
+    Attributes:
+        name: in the manifest.
+        version: of its weights or service.
+        threshold: from this score on a text is unsafe.
+    """
+
+    name: str
+    version: str
+    threshold: float
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """How unsafe each text is, from 0 to 1: ``(n,)``."""
+        ...
+
+
+def load_text_judge(name: str) -> TextJudge:
+    """Load a judge of captions by its name.
+
+    Raises:
+        ConfigError: there is no such judge, or what it needs is missing.
+    """
+    if name == "miniature":
+        return MiniatureTextJudge()
+    if name.startswith("chat:"):
+        from safer_clip.judges.chat import ChatTextJudge
+
+        model, _, address = name.removeprefix("chat:").partition("@")
+        return ChatTextJudge(model, address or None)
+    if name.startswith("classifier:"):
+        from safer_clip.judges.text_classifier import TextClassifierJudge
+
+        folder, _, label = name.removeprefix("classifier:").rpartition(":")
+        return TextClassifierJudge(Path(folder), label)
+    if Path(name).is_dir():
+        from safer_clip.judges.clip_head import ClipHeadTextJudge
+
+        return ClipHeadTextJudge(Path(name))
+    raise ConfigError(f"there is no judge of captions {name!r}; name {KNOWN}")
+
+
+def load_image_judge(name: str) -> ImageJudge:
+    """Load a judge of pictures: the miniature's, or any of :func:`~safer_clip.judges.load_judge`."""
+    return MiniatureImageJudge() if name == "miniature" else load_judge(name)
+
+
+def score_sides(judges: Sequence[TextJudge | ImageJudge], safe: Sequence[Any], unsafe: Sequence[Any]) -> list[Any]:
+    """Judge both sides of ``n`` pairs of texts, or of pictures.
+
+    Returns:
+        ``n`` mappings from the judge's name and version to ``{"safe": ..., "unsafe": ...}``, relative to its threshold.
+
+    Raises:
+        JudgeError: a judge cannot be reached, or gives something else than a score for each item.
+    """
+    found: list[dict[str, dict[str, float]]] = [{} for _ in safe]
+    for judge in judges:
+        name = f"{judge.name} {judge.version}"
+        scores = [score_relative(judge, items) for items in (safe, unsafe)]
+        for row, left, right in zip(found, *scores, strict=True):
+            row[name] = {"safe": round(float(left), 4), "unsafe": round(float(right), 4)}
+    return found
+
+
+def score_relative(judge: TextJudge | ImageJudge, items: Sequence[Any]) -> Scores:
+    """A judge's scores divided by its threshold: ``(n,)``."""
+    if not items:
+        return np.zeros(0, np.float32)
+    scores = np.asarray(judge.score(items), np.float32)
+    if scores.shape != (len(items),) or not ((scores >= 0) & (scores <= 1)).all():
+        raise JudgeError(f"{judge.name} gave {scores.shape} scores for {len(items)} items, or some outside 0 to 1")
+    return scores / np.float32(judge.threshold)
+
+
+class _MiniatureJudge:
+    """Zero-shot over all things that may be an accessory: how much of the likeness is to unsafe ones.
+
+    It errs as real judges do: of Mini-NSFW-Caps it finds 93 % of the safe and 99 % of the unsafe captions right, and of the
+    pictures 85 % and 81 %.
+    """
+
+    name = "miniature"
+    version = "1"
+    threshold = 0.5
+
+    def __init__(self) -> None:
+        from safer_clip.miniature import load_encoder
+        from safer_clip.miniature.captions import noun_phrase
+        from safer_clip.miniature.vocabulary import load_vocabulary
+
+        vocabulary = load_vocabulary()
+        things = vocabulary.accessories + vocabulary.unsafe
+        self._encoder = load_encoder()
+        self._prompts = self._encoder.encode_texts([f"a photo of a dog with {noun_phrase(thing)}" for thing in things])
+        self._unsafe = np.array([thing.unsafe for thing in things])
+
+    def _score(self, encode: Callable[[Any], Scores], items: Sequence[Any]) -> Scores:
+        logits = 50.0 * encode(items) @ self._prompts.T
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        unsafe: Scores = shares[:, self._unsafe].sum(axis=1) / shares.sum(axis=1)
+        return np.clip(unsafe, 0, 1)
+
+
+class MiniatureTextJudge(_MiniatureJudge):
+    """Judges captions of the miniature."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """See :class:`TextJudge`."""
+        return self._score(self._encoder.encode_texts, texts)
+
+
+class MiniatureImageJudge(_MiniatureJudge):
+    """Judges pictures of the miniature."""
+
+    def score(self, images: Sequence[Image]) -> Scores:
+        """See :class:`~safer_clip.judges.base.ImageJudge`."""
+        return self._score(self._encoder.encode_images, images)
