@@ -1,7 +1,7 @@
 """Building a benchmark stage by stage; each stage goes on where a run that was killed left it.
 
-What is slow or paid for goes to a journal item by item. Thresholds, selection and verdicts are applied to the journals at the
-end, so that changing them costs nothing.
+What is slow or paid for goes to a journal item by item. Thresholds, selection and verdicts are applied to the journals at
+the end, so that changing them costs nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from safer_clip.benchmark.leakage import measure_nearness
 from safer_clip.benchmark.loose import measure_loose
 from safer_clip.benchmark.measures import append_measures, measure_pairs
 from safer_clip.benchmark.refusals import load_words
+from safer_clip.benchmark.remembering import RememberingEncoder
 from safer_clip.benchmark.rewriting import Journal, Rewriter, run_rewriter
 from safer_clip.benchmark.settings import BuildSettings
 from safer_clip.benchmark.sources import read_source
@@ -84,13 +85,15 @@ class Crew:
         from safer_clip.tuning import load_encoder
 
         _check_together(settings)
+        source = read_source(settings.source, settings.seed)
+        encoder = RememberingEncoder.of(load_encoder(settings.encoder))
         return cls(
             settings,
-            read_source(settings.source, settings.seed),
-            load_encoder(settings.encoder),
+            source,
+            encoder,
             load_rewriter(settings),
-            [load_text_judge(name) for name in settings.text_judges],
-            [load_image_judge(name) for name in settings.image_judges],
+            [load_text_judge(name, encoder) for name in settings.text_judges],
+            [load_image_judge(name, encoder) for name in settings.image_judges],
             load_generator(settings.pictures, settings.seed),
         )
 
@@ -234,6 +237,8 @@ def _check_together(settings: BuildSettings) -> None:
     }
     wrong = [f"{name} works with the source miniature only" for name, used in of_miniature.items() if used]
     problems = wrong if settings.source.data != "miniature" else []
+    if "miniature" in settings.text_judges + settings.image_judges and settings.encoder != "miniature":
+        problems.append("the miniature's judges work with the encoder miniature only")
     if settings.source.min_words > settings.source.max_words:
         problems.append("source.min_words is above source.max_words")
     if problems:

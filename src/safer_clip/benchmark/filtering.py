@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from safer_clip.benchmark.deduplication import normalise_caption
-from safer_clip.benchmark.measures import Measure, Pair, SideScores, split_words
+from safer_clip.benchmark.language import count_words, is_language
+from safer_clip.benchmark.measures import Measure, Pair, SideScores
+from safer_clip.benchmark.refusals import WordLists, find_refusals
 from safer_clip.benchmark.settings import Thresholds
 
 
-def check_texts(pair: Pair, measure: Measure, thresholds: Thresholds) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Rules:
+    """What pairs of captions are held against.
+
+    Attributes:
+        thresholds: of measures.
+        words: for refusals, which hold for unsafe captions as for safe ones.
+        language: of the captions.
+    """
+
+    thresholds: Thresholds
+    words: WordLists
+    language: str
+
+
+def check_texts(pair: Pair, measure: Measure, rules: Rules) -> tuple[str, ...]:
     """Every reason for which a pair of captions is not good enough; none if it is."""
-    words = len(split_words(pair.unsafe_caption))
+    thresholds = rules.thresholds
+    words = count_words(pair.unsafe_caption, rules.language)
     unchanged = normalise_caption(pair.candidate.caption) == normalise_caption(pair.unsafe_caption)
     safe, unsafe = find_extremes(measure.judges)
     found = {
         "caption unchanged": unchanged,
+        **{f"unsafe caption {reason}": True for reason in find_refusals(pair.unsafe_caption, rules.words, rules.language)},
+        "unsafe caption in another language": not is_language(pair.unsafe_caption, rules.language),
         "unsafe caption too short": words < thresholds.min_words,
         "unsafe caption too long": words > thresholds.max_words,
         "too few words kept": measure.kept_tokens < thresholds.kept_tokens,

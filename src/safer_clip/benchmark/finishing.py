@@ -33,7 +33,7 @@ def find_text_reasons(place: Workplace, pair: Pair) -> tuple[str, ...]:
     key = (pair.candidate.id, pair.unsafe_caption)
     if key not in place.measures:
         return ("not measured yet",)
-    reasons = check_texts(pair, place.measures[key], place.settings.thresholds)
+    reasons = check_texts(pair, place.measures[key], place.rules)
     near = place.nearness.get(key)
     return reasons + (near.tell(place.settings.leakage) if near else ())
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safer_clip.benchmark.candidates import Captioned, name_file
 from safer_clip.benchmark.generators import Generator
 from safer_clip.benchmark.journal import append_rows, read_journal
-from safer_clip.benchmark.judging import score_relative, score_sides
+from safer_clip.benchmark.judging import score_all, tell_sides
 from safer_clip.benchmark.measures import Pair, SideScores
 from safer_clip.errors import SaferClipError
 from safer_clip.files import write_bytes
@@ -86,18 +87,18 @@ class Studio:
         pictures = [picture for _, _, takes in ready for picture in takes]
         texts = self.encoder.encode_texts([pair.unsafe_caption for pair, _, _ in ready])
         alignment = np.sum(self.encoder.encode_images(pictures) * texts[owners], axis=1)
-        scores = [score_relative(judge, pictures) for judge in self.judges]
-        highest = np.max(scores, axis=0) if scores else np.ones(len(pictures), np.float32)
-        best = [_choose_take(np.flatnonzero(owners == row), highest, alignment) for row in range(len(ready))]
-        safe = [decode_picture(load_safe(item)) for _, item, _ in ready]
-        judges = score_sides(self.judges, safe, [pictures[index] for index in best])
-        first = np.searchsorted(owners, np.arange(len(ready)))
+        safe = score_all(self.judges, [decode_picture(load_safe(item)) for _, item, _ in ready])
+        unsafe = score_all(self.judges, pictures)
+        highest = np.max(list(unsafe.values()), axis=0) if unsafe else np.ones(len(pictures), np.float32)
         found = []
         for row, (pair, _, takes) in enumerate(ready):
+            rows = np.flatnonzero(owners == row)
+            best = _choose_take(rows, highest, alignment)
             name = f"images/unsafe/{name_file(pair.candidate.id)}.png"
-            _write_png(self.folder / name, pictures[best[row]])
-            told = (int(best[row] - first[row]), len(takes), round(float(alignment[best[row]]), 4))
-            found.append(PicturePair(pair.candidate.id, name, *told, judges[row]))
+            _write_png(self.folder / name, pictures[best])
+            judges = {judge: tell_sides(safe[judge][row], unsafe[judge][best]) for judge in safe}
+            told = (int(best - rows[0]), len(takes), round(float(alignment[best]), 4))
+            found.append(PicturePair(pair.candidate.id, name, *told, judges))
         return found
 
 
@@ -151,7 +152,7 @@ def decode_picture(content: bytes) -> Image:
         return opened.convert("RGB")
 
 
-def _choose_take(rows: np.ndarray, highest: np.ndarray, alignment: np.ndarray) -> int:
+def _choose_take(rows: NDArray[np.intp], highest: NDArray[np.float32], alignment: NDArray[np.float32]) -> int:
     """Of the takes that a judge finds unsafe the one that fits its caption best; else the one nearest to unsafe."""
     unsafe = rows[highest[rows] >= 1]
     return int(unsafe[np.argmax(alignment[unsafe])] if len(unsafe) else rows[np.argmax(highest[rows])])

@@ -20,6 +20,8 @@ from safer_clip.judges.loading import load_judge
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from safer_clip.models.dual_encoder import DualEncoder
+
 Scores = NDArray[np.float32]
 KNOWN = "miniature, the folder of a CLIP head, classifier:FOLDER:LABEL, or chat:MODEL[@URL]"
 
@@ -42,14 +44,14 @@ class TextJudge(Protocol):
         ...
 
 
-def load_text_judge(name: str) -> TextJudge:
-    """Load a judge of captions by its name.
+def load_text_judge(name: str, encoder: DualEncoder) -> TextJudge:
+    """Load a judge of captions by its name; the miniature's goes by the encoder, which must be the miniature's CLIP.
 
     Raises:
         ConfigError: there is no such judge, or what it needs is missing.
     """
     if name == "miniature":
-        return MiniatureTextJudge()
+        return MiniatureTextJudge(encoder)
     if name.startswith("chat:"):
         from safer_clip.judges.chat import ChatTextJudge
 
@@ -67,27 +69,23 @@ def load_text_judge(name: str) -> TextJudge:
     raise ConfigError(f"there is no judge of captions {name!r}; name {KNOWN}")
 
 
-def load_image_judge(name: str) -> ImageJudge:
-    """Load a judge of pictures: the miniature's, or any of :func:`~safer_clip.judges.load_judge`."""
-    return MiniatureImageJudge() if name == "miniature" else load_judge(name)
+def load_image_judge(name: str, encoder: DualEncoder) -> ImageJudge:
+    """Load a judge of pictures: the miniature's, likewise, or any of :func:`~safer_clip.judges.load_judge`."""
+    return MiniatureImageJudge(encoder) if name == "miniature" else load_judge(name)
 
 
-def score_sides(judges: Sequence[TextJudge | ImageJudge], safe: Sequence[Any], unsafe: Sequence[Any]) -> list[Any]:
-    """Judge both sides of ``n`` pairs of texts, or of pictures.
-
-    Returns:
-        ``n`` mappings from the judge's name and version to ``{"safe": ..., "unsafe": ...}``, relative to its threshold.
+def score_all(judges: Sequence[TextJudge | ImageJudge], items: Sequence[Any]) -> dict[str, Scores]:
+    """Each judge's scores of ``n`` texts or pictures, relative to its threshold, by its name and version: ``(n,)`` each.
 
     Raises:
         JudgeError: a judge cannot be reached, or gives something else than a score for each item.
     """
-    found: list[dict[str, dict[str, float]]] = [{} for _ in safe]
-    for judge in judges:
-        name = f"{judge.name} {judge.version}"
-        scores = [score_relative(judge, items) for items in (safe, unsafe)]
-        for row, left, right in zip(found, *scores, strict=True):
-            row[name] = {"safe": round(float(left), 4), "unsafe": round(float(right), 4)}
-    return found
+    return {f"{judge.name} {judge.version}": score_relative(judge, items) for judge in judges}
+
+
+def tell_sides(safe: np.float32, unsafe: np.float32) -> dict[str, float]:
+    """A judge's two scores of a pair, as journals hold them."""
+    return {"safe": round(float(safe), 4), "unsafe": round(float(unsafe), 4)}
 
 
 def score_relative(judge: TextJudge | ImageJudge, items: Sequence[Any]) -> Scores:
@@ -111,14 +109,13 @@ class _MiniatureJudge:
     version = "1"
     threshold = 0.5
 
-    def __init__(self) -> None:
-        from safer_clip.miniature import load_encoder
+    def __init__(self, encoder: DualEncoder) -> None:
         from safer_clip.miniature.captions import noun_phrase
         from safer_clip.miniature.vocabulary import load_vocabulary
 
         vocabulary = load_vocabulary()
         things = vocabulary.accessories + vocabulary.unsafe
-        self._encoder = load_encoder()
+        self._encoder = encoder
         self._prompts = self._encoder.encode_texts([f"a photo of a dog with {noun_phrase(thing)}" for thing in things])
         self._unsafe = np.array([thing.unsafe for thing in things])
 

@@ -13,7 +13,7 @@ from safer_clip.benchmark.measures import split_words
 
 FUNCTION_WORDS = {
     "en": "the a an of and is are with on in at to his her their its that this by for from near while next some two",
-    "de": "der die das ein eine einen einem einer und ist sind mit auf im am von zu für bei neben während nicht auch dem den",
+    "de": "der die das ein eine einen einem einer und ist sind mit auf im am von zu für bei neben während nicht dem den",
     "fr": "le la les un une des et est sont avec sur dans au aux du de pour par près pendant qui que à",
     "es": "el la los las un una unos unas y es son con en del de al por para cerca mientras que se su",
     "it": "il lo la i gli le un uno una e è sono con su sul nel nella del della di al per vicino mentre che",

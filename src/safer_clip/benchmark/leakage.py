@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,10 @@ from safer_clip.benchmark.deduplication import find_nearest, normalise_caption
 from safer_clip.benchmark.images import decode_picture, load_safe
 from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.benchmark.measures import Pair
+from safer_clip.benchmark.remembering import encode_sorted
 from safer_clip.benchmark.settings import LeakageSettings
-
-if TYPE_CHECKING:
-    from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.config import DataConfig
+from safer_clip.models.dual_encoder import DualEncoder
 
 LEAKAGE_FILE = "leakage.jsonl"
 CHUNK = 4096
@@ -108,8 +107,11 @@ def load_captions(data: str) -> tuple[list[str], list[str]]:
 def _compare(own: Sequence[str], theirs: Sequence[str], encoder: DualEncoder) -> NDArray[np.float32]:
     embeddings = encoder.encode_texts(own)
     nearest = np.full(len(own), -1, np.float32)
-    for start in range(0, len(theirs), CHUNK):
-        found = find_nearest(embeddings, encoder.encode_texts(theirs[start : start + CHUNK]))
+    # a training set is seen once: its embeddings are not worth remembering
+    plain = DualEncoder(encoder.model, encoder.tokenizer, encoder.processor)
+    different = list(dict.fromkeys(theirs))
+    for start in range(0, len(different), CHUNK):
+        found = find_nearest(embeddings, encode_sorted(plain.encode_texts, different[start : start + CHUNK]))
         np.maximum(nearest, found, out=nearest)
     known = set(map(normalise_caption, theirs))
     exact = np.array([normalise_caption(text) in known for text in own], bool)
@@ -117,7 +119,7 @@ def _compare(own: Sequence[str], theirs: Sequence[str], encoder: DualEncoder) ->
 
 
 def _compare_pictures(items: Sequence[Captioned], settings: LeakageSettings, encoder: DualEncoder) -> list[float | None]:
-    from safer_clip.tuning import DataConfig, load_data
+    from safer_clip.tuning import load_data
 
     table = load_data(DataConfig(data=settings.training or ""), need_pictures=False)
     with_pictures = [row for row, item in enumerate(items) if item.load is not None]

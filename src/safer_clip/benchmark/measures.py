@@ -13,7 +13,7 @@ import numpy as np
 
 from safer_clip.benchmark.candidates import Candidate
 from safer_clip.benchmark.journal import append_rows, read_journal
-from safer_clip.benchmark.judging import TextJudge, score_sides
+from safer_clip.benchmark.judging import TextJudge, score_all, tell_sides
 
 if TYPE_CHECKING:
     from safer_clip.models.dual_encoder import DualEncoder
@@ -57,8 +57,8 @@ class Measure:
         unsafe_caption: that was measured; a later edit is measured anew.
         similarity: cosine of both captions.
         kept_tokens: see :func:`measure_kept_words`.
-        judges: by judge, the ``safe`` and the ``unsafe`` caption's score divided by the judge's threshold: from 1 on the judge
-            calls a text unsafe.
+        judges: by judge, the ``safe`` and the ``unsafe`` caption's score divided by the judge's threshold: from 1 on the
+            judge calls a text unsafe.
     """
 
     id: str
@@ -78,16 +78,16 @@ def measure_pairs(pairs: Sequence[Pair], encoder: DualEncoder, judges: Sequence[
     """Measure pairs of captions; each batch of texts is encoded at once."""
     safe, unsafe = [pair.candidate.caption for pair in pairs], [pair.unsafe_caption for pair in pairs]
     cosines = np.sum(encoder.encode_texts(safe) * encoder.encode_texts(unsafe), axis=1)
-    scores = score_sides(judges, safe, unsafe)
+    left, right = score_all(judges, safe), score_all(judges, unsafe)
     return [
         Measure(
             pair.candidate.id,
             pair.unsafe_caption,
             round(float(cosine), 6),
             round(measure_kept_words(pair.candidate.caption, pair.unsafe_caption), 4),
-            told,
+            {judge: tell_sides(left[judge][row], right[judge][row]) for judge in left},
         )
-        for pair, cosine, told in zip(pairs, cosines, scores, strict=True)
+        for row, (pair, cosine) in enumerate(zip(pairs, cosines, strict=True))
     ]
 
 

@@ -36,18 +36,52 @@ FILES = (
 LINED = {"minors", "not_minors", "not_persons"}  # phrases: one a line
 CAPITALISED_NOUNS = {"de", "lb"}
 PREPOSITIONS = frozenset(
-    ["in", "at", "near", "from", "to", "of", "through", "over", "around", "outside", "across", "towards", "toward", "into", "via", "on", "along", "behind", "by"]
+    [
+        "in",
+        "at",
+        "near",
+        "from",
+        "to",
+        "of",
+        "through",
+        "over",
+        "around",
+        "outside",
+        "across",
+        "towards",
+        "toward",
+        "into",
+        "via",
+        "on",
+        "along",
+        "behind",
+        "by",
+    ]
 )
 TITLE_CASE = 0.7  # a caption with so many capitalised words is a title, in which capitals tell nothing
 
-_NUMBERS = (
-    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"]
-)
+_NUMBERS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+]
 _NUMBER = rf"(?:1[0-7]|[0-9]|{'|'.join(_NUMBERS)})"
-_AGES = re.compile(
-    rf"\b(?:{_NUMBER}[\s-]*(?:years?|yrs?|y)[\s.-]*olds?|\w+[\s-]*(?:months?|weeks?|days?)[\s-]*old|age[ds]?\s+{_NUMBER})\b",
-    re.IGNORECASE,
-)
+_YEARS, _LESS = r"(?:years?|yrs?|y)[\s.-]*olds?", r"(?:months?|weeks?|days?)[\s-]*old"
+_AGES = re.compile(rf"\b(?:{_NUMBER}[\s-]*{_YEARS}|\w+[\s-]*{_LESS}|age[ds]?\s+{_NUMBER})\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W\d_](?:\.(?=\s|[^\W\d_]|$)|[\w'’-]*)")
 
 
@@ -151,6 +185,7 @@ def _find_runs(text: str, tokens: list[re.Match[str]], words: WordLists) -> Iter
     """
     run: list[str] = []
     before: str | None = None
+    previous: str | None = None
     end = 0
     for token in tokens:
         word, between = token.group(), text[end : token.start()]
@@ -162,8 +197,7 @@ def _find_runs(text: str, tokens: list[re.Match[str]], words: WordLists) -> Iter
         if counts:
             before = before if run else (None if starts else previous)
             run.append(word.removesuffix("'s").removesuffix("’s"))
-        previous = word.casefold()
-        end = token.end()
+        previous, end = word.casefold(), token.end()
     if run:
         yield run, before
 
@@ -181,7 +215,7 @@ def _is_capitalised(word: str) -> bool:
 
 
 def _is_title(text: str) -> bool:
-    found = [word for word in re.findall(r"[^\W\d_]{3,}", text)]
+    found: list[str] = re.findall(r"[^\W\d_]{3,}", text)
     return len(found) >= 4 and sum(word[0].isupper() for word in found) >= TITLE_CASE * len(found)
 
 

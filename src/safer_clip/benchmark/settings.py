@@ -56,6 +56,7 @@ class RewriterSettings(Settings):
         prompts: folder with prompt files that win over the package's.
         temperature: of the model.
         max_tokens: of one answer.
+        structured: how the endpoint is asked for JSON: by its schema, as any object, or by the prompt alone; servers differ.
         answers: whole answers that one caption may cost, malformed ones included.
         retries: further requests after one that brought no answer: 429, 5xx, a broken connection.
         timeout: seconds to wait for one answer.
@@ -70,6 +71,7 @@ class RewriterSettings(Settings):
     prompts: Path | None = None
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: int = Field(default=300, ge=1)
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
     answers: int = Field(default=3, ge=1)
     retries: int = Field(default=8, ge=0)
     timeout: float = Field(default=60.0, gt=0)

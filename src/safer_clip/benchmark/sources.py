@@ -164,13 +164,11 @@ def _load_cell(table: Any, column: str, row: int) -> Any:
 
 def _find_caption_column(columns: Iterable[str], wanted: str, log: ProblemLog) -> str:
     columns = list(columns)
-    if wanted in columns:
-        return wanted
-    if wanted == SourceSettings.model_fields["caption_column"].default:
-        for name in ("captions", "text"):
-            if name in columns:
-                return name
-    log.fail(Kind.MISSING_FIELD, f"there is no column {wanted!r}; the columns are {', '.join(columns)}")
+    usual = wanted == SourceSettings.model_fields["caption_column"].default
+    found: list[str] = [name for name in (wanted, *(("captions", "text") if usual else ())) if name in columns]
+    if not found:
+        log.fail(Kind.MISSING_FIELD, f"there is no column {wanted!r}; the columns are {', '.join(columns)}")
+    return found[0]
 
 
 def _identify(value: object, key: str | None) -> str | None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from safer_clip.benchmark.candidates import Candidate, Rejection
+from safer_clip.benchmark.filtering import Rules
 from safer_clip.benchmark.images import PicturePair, read_pictures
 from safer_clip.benchmark.journal import read_journal
 from safer_clip.benchmark.leakage import Nearness, read_nearness
 from safer_clip.benchmark.measures import Measure, Pair, read_measures
+from safer_clip.benchmark.refusals import load_words
 from safer_clip.benchmark.rewriting import Journal, Rewrite, find_settled
 from safer_clip.benchmark.settings import BuildSettings
 from safer_clip.benchmark.verdicts import Settled, Standing, find_standing, read_verdicts, settle
@@ -51,6 +53,12 @@ class Workplace:
     def reread(self) -> Workplace:
         """The same folder as it is now."""
         return Workplace(self.folder, self.settings)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What pairs of captions are held against."""
+        source = self.settings.source
+        return Rules(self.settings.thresholds, load_words(source.words), source.language)
 
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
@@ -143,13 +151,17 @@ def compare_manifests(before: Mapping[str, Any], now: Mapping[str, Any], folder:
     Raises:
         ConfigError: lists everything that changed.
     """
-    settings = [check_settings(BuildSettings, each["settings"]).describe_fixed() for each in (before, now)]
-    parts = ("source", "encoder", "rewriter", "text_judges", "image_judges", "generator")
-    old, new = ({**told, **{f"the {name}": each[name] for name in parts}} for told, each in zip(settings, (before, now)))
+    old, new = (_describe_fixed(each) for each in (before, now))
     changed = [f"  {name}: {old.get(name)!r} before, now {new[name]!r}" for name in new if old.get(name) != new[name]]
     if changed:
         told = "\n".join(changed)
         raise ConfigError(f"{folder} was begun with other settings; go on with the same, or name another folder:\n{told}")
+
+
+def _describe_fixed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    parts = ("source", "encoder", "rewriter", "text_judges", "image_judges", "generator")
+    settings = check_settings(BuildSettings, manifest["settings"]).describe_fixed()
+    return {**settings, **{f"the {name}": manifest[name] for name in parts}}
 
 
 def write_candidates(folder: Path, candidates: Sequence[Candidate], dropped: Sequence[Rejection]) -> None:
