@@ -1,4 +1,4 @@
-"""``safer-clip benchmark``: build, stats and export. Heavy libraries are imported inside the commands."""
+"""``safer-clip benchmark``: build, stats, export and push. Heavy libraries are imported inside the commands."""
 
 from __future__ import annotations
 
@@ -42,3 +42,45 @@ def build(
     typer.echo(f"Wrote {output}; mean caption similarity {similarity['mean']}")
     if stats["size"] < stats["wanted"]:
         typer.echo("There were too few good pairs; stats.json says why the others were left out", err=True)
+
+
+@benchmark_app.command()
+def stats(folder: Folder) -> None:
+    """Count again, with the verdicts that are there now, and write stats.json and datasheet.md; no model is asked."""
+    import json
+
+    from safer_clip.benchmark.recounting import recount
+
+    found = recount(folder)
+    for name in ("size", "wanted", "rejections", "categories", "review"):
+        typer.echo(f"{name}: {json.dumps(found[name])}")
+    similarity = found["caption_similarity"]
+    loose = f"; loose set {similarity['loose']['mean']}" if similarity["loose"] else ""
+    typer.echo(f"mean caption similarity: {similarity['mean']}{loose}")
+    typer.echo(f"Wrote {folder / 'stats.json'}")
+
+
+@benchmark_app.command()
+def export(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; must be empty or absent.")],
+    layout: Annotated[str, typer.Option("--format", help="datasets, jsonl, parquet or webdataset.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write the benchmark for others, with its datasheet and checksums."""
+    from safer_clip.benchmark.exporting import export_benchmark
+
+    files = export_benchmark(folder, output, layout, overwrite)
+    typer.echo(f"Wrote {len(files)} files to {output}")
+
+
+@benchmark_app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="An export of the benchmark.")],
+    repo: Annotated[str, typer.Option(help="owner/name on the Hugging Face hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+) -> None:
+    """Upload an exported benchmark to the Hugging Face hub, privately unless asked otherwise."""
+    from safer_clip.benchmark.sharing import push_benchmark
+
+    typer.echo(f"Uploaded to {push_benchmark(folder, repo, public)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,8 +39,13 @@ def find_text_reasons(place: Workplace, pair: Pair) -> tuple[str, ...]:
     return reasons + (near.tell(place.settings.leakage) if near else ())
 
 
-def decide(place: Workplace) -> Outcome:
-    """Apply thresholds, verdicts and the selection to what is known of every candidate."""
+def decide(place: Workplace, among: Collection[str] | None = None) -> Outcome:
+    """Apply thresholds, verdicts and the selection to what is known of every candidate.
+
+    Args:
+        place: the folder.
+        among: choose from these ids only, if given.
+    """
     rejected = list(place.dropped)
     eligible: list[Eligible] = []
     for key in place.candidates:
@@ -49,13 +55,14 @@ def decide(place: Workplace) -> Outcome:
         else:
             measure = place.measures[key, place.pairs[key].unsafe_caption]
             eligible.append(Eligible(key, place.settled[key].category or UNKNOWN, measure.similarity))
-    chosen = tuple(each.id for each in select_pairs(eligible, place.settings.selection, place.settings.seed))
+    open_ones = [each for each in eligible if among is None or each.id in among]
+    chosen = tuple(each.id for each in select_pairs(open_ones, place.settings.selection, place.settings.seed))
     kept = set(chosen)
     rejected += [Rejection(each.id, "selection", ("not needed",)) for each in eligible if each.id not in kept]
     return Outcome(chosen, tuple(rejected))
 
 
-def write_benchmark(place: Workplace, outcome: Outcome, safe_images: dict[str, str]) -> None:
+def write_benchmark(place: Workplace, outcome: Outcome, safe_images: Mapping[str, str | None]) -> None:
     """Write the benchmark's rows and the reasons for all that is not in it, each atomically.
 
     Args:
