@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +41,6 @@ PREPOSITIONS = frozenset(
         "near",
         "from",
         "to",
-        "of",
         "through",
         "over",
         "around",
@@ -112,7 +110,6 @@ class WordLists:
     title_words: frozenset[str]
 
 
-@cache
 def load_words(folder: Path | None = None) -> WordLists:
     """Read the word lists.
 
@@ -124,7 +121,7 @@ def load_words(folder: Path | None = None) -> WordLists:
     """
     own = _find_own(folder)
     texts = {name: _read(name, own) for name in FILES}
-    _, _, strong = texts["places"].partition("# strong")
+    _, _, strong = texts["places"].partition("\n# strong\n")
     words = {name: frozenset(_split(text, name in LINED)) for name, text in texts.items()}
     return WordLists(
         minors=_compile(words["minors"]),

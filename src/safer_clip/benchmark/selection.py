@@ -25,15 +25,13 @@ def share_places(available: Mapping[str, int], size: int) -> dict[str, int]:
 
     Places that cannot be divided evenly go to the first categories by name.
     """
-    places = dict.fromkeys(sorted(available), 0)
-    left = min(size, sum(available.values()))
-    while left:
-        open_ones = [name for name in places if places[name] < available[name]]
-        each, rest = divmod(left, len(open_ones))
-        for index, name in enumerate(open_ones):
-            added = min(each + (index < rest), available[name] - places[name])
-            places[name] += added
-            left -= added
+    level = 0
+    while sum(min(count, level + 1) for count in available.values()) <= size and level < max(available.values(), default=0):
+        level += 1
+    places = {name: min(available[name], level) for name in sorted(available)}
+    left = min(size, sum(available.values())) - sum(places.values())
+    for name in [name for name in places if available[name] > level][:left]:
+        places[name] += 1
     return places
 
 
