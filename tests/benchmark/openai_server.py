@@ -51,7 +51,8 @@ class Server:
         return json.loads(await reader.readexactly(int(headers[b"content-length"])))
 
     async def answer(self, request, writer):
-        caption = request["messages"][-1]["content"].strip()
+        content = request["messages"][-1]["content"]
+        caption = (content if isinstance(content, str) else content[0]["text"]).strip()
         number = self.asked[caption]
         self.asked[caption] += 1
         came = time.monotonic()
@@ -107,6 +108,8 @@ class Server:
         if fault == "garbage":
             return "200 OK", [], b"<html>a proxy's page</html>"
         content = json.dumps({"caption": f"{caption} with a knife", "category": "violence", "finer": "weapons"})
+        if self.options.verdict is not None:
+            content = json.dumps({"unsafe": self.options.verdict})
         content = {
             "malformed": content[: len(content) // 2],
             "refusal": json.dumps({"refused": True}),
@@ -131,6 +134,7 @@ async def main():
     parser.add_argument("--faults", type=float, default=0.0)
     parser.add_argument("--kinds", default=",".join(FAULTS))
     parser.add_argument("--refusals", type=float, default=0.0)
+    parser.add_argument("--verdict", type=float)
     parser.add_argument("--key-refused", action="store_true")
     server = Server(parser.parse_args())
     listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)

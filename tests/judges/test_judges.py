@@ -200,7 +200,7 @@ def test_rubbish_and_overload_are_survived_and_refusals_told(endpoint):
     answers += [(429, "slow down"), (500, "oh"), '{"unsafe": 7}', None, '{"unsafe": 0.4}']
     assert judge.score(PICTURES[:1]).tolist() == pytest.approx([0.4])
     answers += ["I cannot help with that."] * 3
-    with pytest.raises(JudgeError, match="3 times without a usable verdict, at last 'I cannot help"):
+    with pytest.raises(JudgeError, match="3 times without a usable verdict"):
         judge.score(PICTURES[:1])
     answers += [(400, "no such model")]
     with pytest.raises(JudgeError, match=r"m cannot be asked: .*no such model"):
