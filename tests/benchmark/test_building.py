@@ -258,3 +258,27 @@ def test_the_contract_at_full_size(tmp_path):
     stats = read_stats(tmp_path / "b")
     assert stats["size"] == 1000
     assert stats["caption_similarity"]["mean"] > 0.65 > 0.3 > stats["caption_similarity"]["loose"]["mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_it_orders_models_as_the_shipped_benchmark_does(tmp_path, encoder):
+    """CLIP and SafeR-CLIP in all four directions of the mixed pools; every difference is of several points."""
+    from safer_clip.evaluation.retrieval import evaluate_mixed
+    from safer_clip.miniature import load_split
+    from safer_clip.miniature.settings import demo_config
+    from safer_clip.models.dual_encoder import DualEncoder
+    from safer_clip.reference import encode_table
+    from safer_clip.tuning import train
+
+    run(*BUILD, tmp_path / "b", "--source", "miniature", "--captions", 5000, "--size", 1000, "--rewriter", "offline")
+    train(demo_config("safer_clip", tmp_path / "safer", rows=1500))
+    tuned = DualEncoder.load(tmp_path / "safer")
+    gains = []
+    for table in (load_split("mini_nsfw_caps"), read_quadruplets(tmp_path / "b").table):
+        before, after = (evaluate_mixed(encode_table(model, table)) for model in (encoder, tuned))
+        gains.append({direction: after[direction]["R@1"] - before[direction]["R@1"] for direction in before})
+    for direction, gain in gains[0].items():
+        assert (gain > 0) == (gains[1][direction] > 0), gains
+    assert min(each["T*->V"] for each in gains) > 20
+    assert min(each["V*->T"] for each in gains) > 3
