@@ -164,7 +164,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: lists every field that is unknown, missing or out of range, or says why the file cannot be read.
     """
-    settings = _read_yaml(path) if path else {}
+    settings = read_yaml(path) if path else {}
     return check_settings(TrainConfig, settings | drop_absent(overrides), f" in {path}" if path else "").resolve()
 
 
@@ -218,7 +218,12 @@ def method_of(config: TrainConfig) -> Method:
     return find_method(config.method)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file of settings.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,24 +38,48 @@ def push_model(folder: Path, repo: str, public: bool = False) -> str:
         ConfigError: the folder is no model, has no card, or the name is none.
         HubError: the hub refused, or cannot be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-
     DualEncoder.check(folder)
     if not (folder / CARD_FILE).is_file():
         raise ConfigError(
             f"{folder} has no model card; write one with safer-clip card RESULTS --output {folder / CARD_FILE}"
         )
+    return upload_folder(folder, repo, public, "model", SHARED, WITHHELD)
+
+
+def upload_folder(
+    folder: Path, repo: str, public: bool, kind: str, shared: Sequence[str] = ("*",), withheld: Sequence[str] = ()
+) -> str:
+    """Upload the files of a folder to a repository, which is made if there is none.
+
+    Args:
+        folder: to upload.
+        repo: ``owner/name``.
+        public: make a new repository public.
+        kind: ``"model"`` or ``"dataset"``.
+        shared: patterns of the files that go along.
+        withheld: patterns of those that do not.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        ConfigError: the name is none.
+        HubError: the hub refused, or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
     if repo.count("/") != 1:
         raise ConfigError(f"expected owner/name, got {repo!r}")
     api = HfApi()
     try:
-        address = api.create_repo(repo, private=not public, exist_ok=True)
+        address = api.create_repo(repo, private=not public, exist_ok=True, repo_type=kind)
         api.upload_folder(
             folder_path=folder,
             repo_id=repo,
-            allow_patterns=list(SHARED),
-            ignore_patterns=list(WITHHELD),
+            repo_type=kind,
+            allow_patterns=list(shared),
+            ignore_patterns=list(withheld),
             commit_message="Upload with safer-clip",
         )
     except HFValidationError as error:

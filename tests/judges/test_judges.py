@@ -137,5 +137,5 @@ def test_unknown_judges_are_told():
         with pytest.raises(ConfigError, match=f"there is no judge '{name}' of pictures; name nudenet"):
             load_judge(name)
     for name in ("nudenet", "opennsfw:x.onnx", "moderation:"):
-        with pytest.raises(ConfigError, match=f"there is no judge '{name}' of texts; name classifier:FOLDER"):
+        with pytest.raises(ConfigError, match=f"there is no judge '{name}' of texts; name the folder of a CLIP head"):
             load_text_judge(name)

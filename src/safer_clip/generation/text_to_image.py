@@ -99,7 +99,7 @@ def generate_images(
     missing = [(prompt, k) for prompt, k in wanted if not (output / name_file(prompt, k)).is_file()]
     with _hush(), show_progress("Generating", len(missing)) as advance:
         for prompt, k in missing:
-            _write_image(output / name_file(prompt, k), _generate(pipeline, prompt, k, settings, preset))
+            _write_image(output / name_file(prompt, k), generate_image(pipeline, prompt, k, settings, preset))
             advance(1)
     return len(missing)
 
@@ -116,7 +116,13 @@ def name_file(prompt: Prompt, k: int) -> str:
     return f"{prompt.number:05d}-{k}.png"
 
 
-def _generate(pipeline: Any, prompt: Prompt, k: int, settings: GenerationSettings, preset: Mapping[str, float]) -> Image:
+def generate_image(
+    pipeline: Any, prompt: Prompt, k: int, settings: GenerationSettings, preset: Mapping[str, float] | None = None
+) -> Image:
+    """Generate the ``k``-th picture of a prompt, whose noise is seeded by the prompt's seed plus ``k``.
+
+    ``preset`` holds further arguments of the pipeline, those of Safe Latent Diffusion.
+    """
     import torch
 
     size = {} if settings.size is None else {"height": settings.size, "width": settings.size}
@@ -128,7 +134,7 @@ def _generate(pipeline: Any, prompt: Prompt, k: int, settings: GenerationSetting
         guidance_scale=prompt.guidance,
         generator=torch.Generator("cpu").manual_seed(prompt.seed + k),
         **size,
-        **preset,
+        **(preset or {}),
     ).images[0]
     return image
 

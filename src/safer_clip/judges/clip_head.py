@@ -42,8 +42,8 @@ class HeadManifest(BaseModel):
     threshold: float = Field(default=0.5, gt=0, le=1)
 
 
-class ClipHeadJudge:
-    """Scores pictures by their embeddings.
+class _ClipHead:
+    """Scores embeddings.
 
     Args:
         folder: with manifest and head.
@@ -68,9 +68,7 @@ class ClipHeadJudge:
         self.head = load_file(folder / HEAD_FILE)
         self._check_head(folder)
 
-    def score(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """See :class:`~safer_clip.judges.base.Judge`."""
-        embeddings = self.encoder.encode_images([image.convert("RGB") for image in images])
+    def _score_embeddings(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.kind == "linear":
             logits = embeddings @ self.head["weight"] + self.head["bias"]
         else:
@@ -85,6 +83,22 @@ class ClipHeadJudge:
         found = {name: part.shape for name, part in self.head.items()}
         if found != wanted:
             raise ConfigError(f"{folder / HEAD_FILE} holds {found}; a {self.kind} head for this encoder has {wanted}")
+
+
+class ClipHeadJudge(_ClipHead):
+    """Scores pictures by their embeddings; arguments and errors as :class:`_ClipHead`."""
+
+    def score(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """See :class:`~safer_clip.judges.base.Judge`."""
+        return self._score_embeddings(self.encoder.encode_images([image.convert("RGB") for image in images]))
+
+
+class ClipHeadTextJudge(_ClipHead):
+    """Scores captions by their embeddings, which lie in the same space; the head must be meant for texts."""
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`~safer_clip.judges.base.Judge`."""
+        return self._score_embeddings(self.encoder.encode_texts(texts))
 
 
 def _read_manifest(path: Path) -> HeadManifest:

@@ -8,7 +8,7 @@ from safer_clip.errors import ConfigError
 from safer_clip.judges.base import ImageJudge, TextJudge
 
 IMAGE_JUDGES = "nudenet, the folder of a CLIP head, classifier:FOLDER, opennsfw:FILE.onnx, or chat:MODEL[@URL]"
-TEXT_JUDGES = "classifier:FOLDER, moderation:MODEL[@URL], or chat:MODEL[@URL]"
+TEXT_JUDGES = "the folder of a CLIP head, classifier:FOLDER, moderation:MODEL[@URL], or chat:MODEL[@URL]"
 
 
 def load_judge(name: str) -> ImageJudge:
@@ -51,8 +51,9 @@ def load_text_judge(name: str) -> TextJudge:
     """Load a judge of texts.
 
     Args:
-        name: ``"classifier:FOLDER"`` (:mod:`safer_clip.judges.classifier`), ``"moderation:MODEL"`` or ``"chat:MODEL"``,
-            these two with an optional ``@URL`` of the endpoint.
+        name: the folder of a CLIP head that is meant for texts, ``"classifier:FOLDER"``
+            (:mod:`safer_clip.judges.classifier`), ``"moderation:MODEL"`` or ``"chat:MODEL"``, these two with an optional
+            ``@URL`` of the endpoint.
 
     Raises:
         ConfigError: there is no such judge, or what it needs is missing.
@@ -71,6 +72,10 @@ def load_text_judge(name: str) -> TextJudge:
         from safer_clip.judges.classifier import TextClassifierJudge
 
         return TextClassifierJudge(rest)
+    if Path(name).is_dir():
+        from safer_clip.judges.clip_head import ClipHeadTextJudge
+
+        return ClipHeadTextJudge(Path(name))
     raise ConfigError(f"there is no judge {name!r} of texts; name {TEXT_JUDGES}")
 
 
