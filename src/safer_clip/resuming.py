@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safer_clip.errors import ConfigError
-from safer_clip.files import write_bytes
+from safer_clip.errors import ConfigError, DataError
+from safer_clip.journals import append_rows, read_journal
 
 _SHOWN = 60
 
@@ -31,6 +30,7 @@ class Journal:
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
         self.path, self._settings = path, dict(settings)
         self._values: dict[str, Any] = {}
+        self._begun = False
         if path is not None and path.exists():
             self._recover(path)
 
@@ -48,10 +48,9 @@ class Journal:
     def add(self, key: str, value: Any) -> None:
         """Keep an item's result, on disk before this returns."""
         if self.path is not None:
-            if not self.path.exists():
-                write_bytes(self.path, _to_line({"settings": self._settings}))
-            with self.path.open("ab") as file:
-                file.write(_to_line({"key": key, "value": value}))
+            begin = [] if self._begun else [{"settings": self._settings}]
+            append_rows(self.path, [*begin, {"key": key, "value": value}])
+            self._begun = True
         self._values[key] = value
 
     def finish(self) -> None:
@@ -60,18 +59,16 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def _recover(self, path: Path) -> None:
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if not whole:
-            path.unlink()
-            return
-        os.truncate(path, whole)
         try:
-            header, *items = [json.loads(line) for line in content[:whole].splitlines()]
+            rows = read_journal(path)
+            if not rows:
+                return  # torn in its first line, which is cut off when there is something to write
+            header, *items = rows
             kept = header["settings"]
             self._values = {item["key"]: item["value"] for item in items}
-        except (ValueError, KeyError, TypeError) as error:
+        except (DataError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is no journal of an interrupted run ({error}); delete or move it") from error
+        self._begun = True
         refuse_changes(
             kept, self._settings, f"{path} belongs to a run", "go on with its settings, or delete it to begin anew"
         )
@@ -98,7 +95,3 @@ def refuse_changes(kept: Mapping[str, Any], wanted: Mapping[str, Any], what: str
 def _shorten(value: Any) -> str:
     told = json.dumps(value, ensure_ascii=False)
     return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
-
-
-def _to_line(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from safer_clip.benchmark.datasheet import DATASHEET_FILE
 from safer_clip.benchmark.finishing import QUADRUPLETS_FILE
-from safer_clip.benchmark.journal import read_journal
 from safer_clip.benchmark.workplace import read_manifest
 from safer_clip.errors import ConfigError
 from safer_clip.files import prepare_output, write_bytes
+from safer_clip.journals import read_journal
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from safer_clip.benchmark.candidates import Captioned, name_file
 from safer_clip.benchmark.generators import Generator
-from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.benchmark.judging import score_all, tell_sides
 from safer_clip.benchmark.measures import Pair, SideScores
 from safer_clip.errors import SaferClipError
 from safer_clip.files import write_bytes
+from safer_clip.journals import append_rows, read_journal
 from safer_clip.judges.base import ImageJudge
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from safer_clip.benchmark.candidates import Captioned
 from safer_clip.benchmark.deduplication import find_nearest, normalise_caption
 from safer_clip.benchmark.images import decode_picture, load_safe
-from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.benchmark.measures import Pair
 from safer_clip.benchmark.remembering import encode_sorted
 from safer_clip.benchmark.settings import LeakageSettings
 from safer_clip.config import DataConfig
+from safer_clip.journals import append_rows, read_journal
 from safer_clip.models.dual_encoder import DualEncoder
 
 LEAKAGE_FILE = "leakage.jsonl"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from safer_clip.benchmark.candidates import Candidate
-from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.benchmark.judging import score_all, tell_sides
+from safer_clip.journals import append_rows, read_journal
 from safer_clip.judges.base import TextJudge
 
 if TYPE_CHECKING:

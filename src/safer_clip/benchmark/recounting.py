@@ -7,11 +7,11 @@ from typing import Any
 
 from safer_clip.benchmark.datasheet import write_datasheet
 from safer_clip.benchmark.finishing import QUADRUPLETS_FILE, decide, write_benchmark
-from safer_clip.benchmark.journal import read_journal
 from safer_clip.benchmark.loose import read_loose
 from safer_clip.benchmark.stats import compute_stats, write_stats
 from safer_clip.benchmark.workplace import Workplace, hold_folder
 from safer_clip.errors import ConfigError
+from safer_clip.journals import read_journal
 
 
 def recount(folder: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from safer_clip.benchmark.candidates import Candidate
-from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.errors import SaferClipError
+from safer_clip.journals import append_rows, read_journal
 
 REWRITES_FILE = "rewrites.jsonl"
 Status = Literal["rewritten", "refused", "invalid", "failed", "malformed"]

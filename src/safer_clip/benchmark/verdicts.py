@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Literal, get_args
 
-from safer_clip.benchmark.journal import append_rows, read_journal
 from safer_clip.data.problems import Kind, ProblemLog
+from safer_clip.journals import append_rows, read_journal
 
 VERDICTS_FILE = "verdicts.jsonl"
 Choice = Literal["accept", "reject", "edit", "undo"]

@@ -13,7 +13,6 @@ from typing import Any
 from safer_clip.benchmark.candidates import Candidate, Rejection
 from safer_clip.benchmark.filtering import Rules
 from safer_clip.benchmark.images import PicturePair, read_pictures
-from safer_clip.benchmark.journal import read_journal
 from safer_clip.benchmark.leakage import Nearness, read_nearness
 from safer_clip.benchmark.measures import Measure, Pair, read_measures
 from safer_clip.benchmark.refusals import load_words
@@ -23,6 +22,7 @@ from safer_clip.benchmark.verdicts import Settled, Standing, find_standing, read
 from safer_clip.config import check_settings
 from safer_clip.errors import ConfigError
 from safer_clip.files import write_bytes, write_json
+from safer_clip.journals import read_journal
 
 FORMAT = 1
 MANIFEST_FILE, CANDIDATES_FILE, DROPPED_FILE = "manifest.json", "candidates.jsonl", "dropped.jsonl"

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from safer_clip.benchmark.journal import append_rows, read_journal
+from safer_clip.journals import append_rows, read_journal
 
 fcntl = pytest.importorskip("fcntl", reason="there is nothing to lock files with here")
 
