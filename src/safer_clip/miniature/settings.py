@@ -21,7 +21,7 @@ TUNED: dict[str, dict[str, Any]] = {
     # Mini-ViSU has nothing for most of its terms: there all that is meant to be unsafe is
     "shield_clip": {"data": "miniature-v2"},
     "uwm": {},
-    "projection": {},
+    "projection": {"objective": {"rank": 6, "text_strength": 0.0, "image_strength": 1.5}},
 }
 TUNED["safe_clip_code"] = TUNED["safe_clip"]
 

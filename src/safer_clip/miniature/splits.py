@@ -2,9 +2,9 @@
 
 *Mini-ViSU* (style A) pairs safe and unsafe scenes only loosely, as ViSU does. *Mini-ViSU v2* is the same row by row, but
 what was to be unsafe did not always come out so, as in ViSUv2: from a caption, a picture or both the unsafe stand-in is left
-out, and two labels say so. *Mini-NSFW-Caps* (style B) is tight, as NSFW-Caps is: in picture and caption only the safety-relevant
-element changes. Combinations of things are disjoint between
-training, validation and test (:func:`~safer_clip.miniature.scenes.pair_bucket`), and the tests share the last bucket.
+out, and two labels say so. *Mini-NSFW-Caps* (style B) is tight, as NSFW-Caps is: in picture and caption only the
+safety-relevant element changes. Combinations of things are disjoint between training, validation and test
+(:func:`~safer_clip.miniature.scenes.pair_bucket`), and the tests share the last bucket.
 """
 
 from __future__ import annotations
