@@ -77,9 +77,10 @@ class UwmEdit:
 def choose_top_mass(scores: Tensor, mass: float) -> Tensor:
     """Which scores come after the sum from the lowest up has passed ``mass`` of the whole: bool, of the same shape."""
     flat = scores.double().flatten()
-    ordered, places = torch.sort(flat / flat.sum())
+    ordered, places = torch.sort(flat)
+    sums = ordered.cumsum(0)
     chosen = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
-    chosen[places[ordered.cumsum(0) > mass]] = True
+    chosen[places[sums / sums[-1] > mass]] = True
     return chosen.view_as(scores)
 
 
@@ -178,11 +179,12 @@ def _run_texts(encoder: DualEncoder, rows: Dataset) -> Tensor:
 
 
 @torch.inference_mode()
-def _run_images(encoder: DualEncoder, rows: Dataset) -> None:
+def _run_images(encoder: DualEncoder, rows: Dataset) -> Tensor | None:
     cells = rows.select_columns(["safe_image", "unsafe_image"])[:]
     images: Sequence[Any] = [image.convert("RGB") for side in ("safe_image", "unsafe_image") for image in cells[side]]
     inputs = encoder.preparation.prepare_images(images)
     encoder.model.get_image_features(**{name: part.to(encoder.model.device) for name, part in inputs.items()})
+    return inputs.get("pixel_attention_mask")  # of models of free resolution, which pad patches
 
 
 def _change_weights(model: nn.Module, scores: dict[str, Tensor], mass: float, factor: float) -> float:
