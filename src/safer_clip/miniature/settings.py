@@ -19,8 +19,12 @@ TUNED: dict[str, dict[str, Any]] = {
     "safe_clip": {"learning_rate": 6e-3, "objective": {"weights": (0.4, 0.1, 0.4, 0.2, 1.0, 0.25, 1.0, 0.5)}},
     "safer_clip": {"learning_rate": 1.2e-2, "objective": {"preservation": 4.0, "cross_preservation": 0.2}},
     # Mini-ViSU has nothing for most of its terms: there all that is meant to be unsafe is
-    "shield_clip": {"data": "miniature-v2"},
-    "uwm": {},
+    "shield_clip": {
+        "data": "miniature-v2",
+        "learning_rate": 6e-3,
+        "objective": {"redirect": 4.0, "preserve": 0.4, "preserve_generated": 0.4},
+    },
+    "uwm": {"objective": {"text_mass": 0.9, "vision_mass": 0.9}},
     "projection": {"objective": {"rank": 6, "text_strength": 0.0, "image_strength": 1.5}},
 }
 TUNED["safe_clip_code"] = TUNED["safe_clip"]
