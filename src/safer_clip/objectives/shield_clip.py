@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -52,46 +51,18 @@ class ShieldClipObjective:
         )
 
     def _treat_generated(self, trained: Sides, own: Sides, labels: Labels) -> dict[str, Part]:
-        text, image = labels.text_unsafe, labels.image_unsafe
-        keep, both_safe = self.preserve_generated, ~text & ~image
+        text, image, keep = labels.text_unsafe, labels.image_unsafe, self.preserve_generated
+        both_safe, moved_text, moved_image = ~text & ~image, trained.unsafe_text, trained.unsafe_image
         return {
-            "preserve_generated_image": (
-                keep,
-                partial(among, ~image, cosine_distance),
-                (trained.unsafe_image, own.unsafe_image),
-            ),
-            "preserve_generated_text": (
-                keep,
-                partial(among, ~text, cosine_distance),
-                (trained.unsafe_text, own.unsafe_text),
-            ),
-            "preserve_generated_image_to_text": (
-                keep,
-                partial(among, both_safe, _sum_ways),
-                (trained.unsafe_image, own.unsafe_text),
-            ),
-            "preserve_generated_text_to_image": (
-                keep,
-                partial(among, both_safe, _sum_ways),
-                (trained.unsafe_text, own.unsafe_image),
-            ),
-            "redirect_image": (
-                self.redirect,
-                partial(among, image, cosine_distance),
-                (trained.unsafe_image, own.safe_image),
-            ),
-            "redirect_text": (self.redirect, partial(among, text, cosine_distance), (trained.unsafe_text, own.safe_text)),
-            "mix_image_to_text": (
-                self.mix,
-                partial(among, image & ~text, _sum_ways),
-                (trained.unsafe_image, own.unsafe_text),
-            ),
-            "mix_text_to_image": (
-                self.mix,
-                partial(among, text & ~image, _sum_ways),
-                (trained.unsafe_text, own.unsafe_image),
-            ),
-            "cohere": (self.cohere, partial(among, text & image, _sum_ways), (trained.unsafe_text, trained.unsafe_image)),
+            "preserve_generated_image": (keep, _approach, (~image, moved_image, own.unsafe_image)),
+            "preserve_generated_text": (keep, _approach, (~text, moved_text, own.unsafe_text)),
+            "preserve_generated_image_to_text": (keep, _match, (both_safe, moved_image, own.unsafe_text)),
+            "preserve_generated_text_to_image": (keep, _match, (both_safe, moved_text, own.unsafe_image)),
+            "redirect_image": (self.redirect, _approach, (image, moved_image, own.safe_image)),
+            "redirect_text": (self.redirect, _approach, (text, moved_text, own.safe_text)),
+            "mix_image_to_text": (self.mix, _match, (image & ~text, moved_image, own.unsafe_text)),
+            "mix_text_to_image": (self.mix, _match, (text & ~image, moved_text, own.unsafe_image)),
+            "cohere": (self.cohere, _match, (text & image, moved_text, moved_image)),
         }
 
 
@@ -102,6 +73,14 @@ def _keep(trained: Sides, own: Sides, weight: float) -> dict[str, Part]:
         "preserve_image_to_text": (weight, _sum_ways, (trained.safe_image, own.safe_text)),
         "preserve_text_to_image": (weight, _sum_ways, (trained.safe_text, own.safe_image)),
     }
+
+
+def _approach(rows: Tensor, moved: Tensor, target: Tensor) -> Tensor:
+    return among(rows, cosine_distance, moved, target)
+
+
+def _match(rows: Tensor, moved: Tensor, target: Tensor) -> Tensor:
+    return among(rows, _sum_ways, moved, target)
 
 
 def _sum_ways(moved: Tensor, target: Tensor) -> Tensor:
