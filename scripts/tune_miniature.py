@@ -2,6 +2,7 @@
 
     python scripts/tune_miniature.py sweep --output docs/tuning/sweep.jsonl [--method safe_clip ...]
     python scripts/tune_miniature.py seeds --output docs/tuning/seeds.jsonl
+    python scripts/tune_miniature.py seeds --seeds 1 --rows 2000 --method all --output docs/tuning/methods.jsonl
     python scripts/tune_miniature.py ablate --output docs/tuning/ablations.jsonl
     python scripts/tune_miniature.py tabulate docs/tuning
     python scripts/tune_miniature.py draw docs/tuning --output docs/images/frontier.png
@@ -12,7 +13,8 @@ first answer over the mixed pool is safe, mean of both directions) and utility (
 mean of both directions). CLIP+, a control without a safe aim, is chosen by utility alone. The test sets are measured as
 well, for the frontier, but choose nothing.
 
-*Seeds*: the best trial of each method with three seeds. *Ablate*: the same with one ingredient changed at a time.
+*Seeds*: the best trial of each method with three seeds; also methods that the sweep leaves out, with `--method all`.
+*Ablate*: the same with one ingredient changed at a time.
 
 A trial that stands in the output is not run again, so a run that was interrupted goes on, and two processes may share the
 work by method. Every trial takes one to two minutes on one core.
@@ -33,13 +35,13 @@ from typing import Any
 from safer_clip.comparison import Comparison
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.suite import Suite
-from safer_clip.methods import METHODS
+from safer_clip.methods import EDITS, METHODS, find_method
 from safer_clip.miniature import load_encoder, load_split
 from safer_clip.miniature.settings import TRAINING_ROWS, TUNED, demo_config
 from safer_clip.miniature.suite import load_suite
 from safer_clip.reference import load_reference
 from safer_clip.results import MethodResults
-from safer_clip.tuning import record_training, tune
+from safer_clip.tuning import load_data, record_training, tune
 
 LEARNING_RATES = (1e-4, 2.5e-4, 6e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2, 2.4e-2)
 BASE_ZERO_SHOT = 90.9  # of the untouched miniature CLIP
@@ -112,12 +114,11 @@ def ablate(methods: Sequence[str], seeds: int) -> Iterator[Trial]:
 
 
 class Bench:
-    """What trials share: the reference embeddings of the training set, and the untouched model's of the suites."""
+    """What trials share: the untouched model's embeddings of training sets and suites."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, rows: int) -> None:
         encoder = load_encoder()
-        self.table = load_split("mini_visu", "train", TRAINING_ROWS)
-        self.reference = load_reference(encoder, self.table, store)
+        self.store, self.rows, self.encoder = store, rows, encoder
         self.suites = {"validation": Suite({"mini_visu": load_split("mini_visu", "validation")}), "test": load_suite()}
         self.base = {name: Comparison(suite) for name, suite in self.suites.items()}
         self.untouched = {name: comparison.add("clip", "CLIP", encoder) for name, comparison in self.base.items()}
@@ -125,8 +126,9 @@ class Bench:
     def run(self, trial: Trial) -> dict[str, Any]:
         """Train and measure."""
         with tempfile.TemporaryDirectory() as folder:
-            config = demo_config(trial.method, Path(folder), trial.seed, **trial.changes)
-            tuned = tune(load_encoder(), self.table, self.reference, config)
+            config = demo_config(trial.method, Path(folder), trial.seed, self.rows, **trial.changes)
+            table = load_data(config)
+            tuned = tune(load_encoder(), table, load_reference(self.encoder, table, self.store), config)
             record = record_training(tuned, config)
         measured, sides = {}, {}
         for name, suite in self.suites.items():
@@ -135,7 +137,8 @@ class Bench:
             measured[name] = comparison.add("tuned", "tuned", tuned.encoder)
             sides |= comparison.sides["tuned"]
         row = {"key": trial.key, "method": trial.method, "seed": trial.seed, "settings": record.settings}
-        training = {"seconds": record.seconds, "drift": record.drift[-1], "loss": record.loss[-1]}
+        training = {"seconds": record.seconds, "drift": record.drift[-1], "loss": record.loss[-1] if record.loss else {}}
+        training |= {"edits": record.edits} if record.edits else {}
         training["cones"] = compare_cones(sides["mini_nsfw_caps"])
         return row | training | {name: flatten(found) for name, found in measured.items()}
 
@@ -193,12 +196,12 @@ def choose(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
     return max((row for row in rows if row["method"] == method), key=measure_utility if method == "clip_plus" else score)
 
 
-def run_trials(trials: Sequence[Trial], output: Path) -> None:
+def run_trials(trials: Sequence[Trial], output: Path, rows: int = TRAINING_ROWS) -> None:
     """Run what the output lacks, and append each trial's row as soon as it is there."""
     output.parent.mkdir(parents=True, exist_ok=True)
     done = {row["key"] for row in read_rows(output)}
     with tempfile.TemporaryDirectory() as store:
-        bench = Bench(Path(store))
+        bench = Bench(Path(store), rows)
         for trial in trials:
             if trial.key in done:
                 continue
@@ -211,10 +214,10 @@ def run_trials(trials: Sequence[Trial], output: Path) -> None:
 def tabulate(folder: Path) -> None:
     """Print Markdown tables of all that was measured."""
     swept = read_rows(folder / "sweep.jsonl")
-    for method in METHODS:
+    for method in OTHER_SETTING:
         print(f"chosen: {choose(swept, method)['key']}")
     compare_at_equal_cost(swept)
-    for name in ("sweep", "seeds", "ablations"):
+    for name in ("sweep", "seeds", "methods", "ablations"):
         rows = read_rows(folder / f"{name}.jsonl")
         if not rows:
             continue
@@ -292,7 +295,8 @@ def main() -> None:
     parser.add_argument("what", choices=["sweep", "seeds", "ablate", "tabulate", "draw"])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs/tuning"), help="of the tables to read")
     parser.add_argument("--output", type=Path, help="JSON lines, appended to; for draw a picture")
-    parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--method", nargs="+", default=list(OTHER_SETTING), help="by default those of the sweep")
+    parser.add_argument("--rows", type=int, default=TRAINING_ROWS, help="of the training set")
     parser.add_argument("--seeds", type=int, default=3, help="how many, for seeds and ablate")
     options = parser.parse_args()
     if options.what == "tabulate":
@@ -300,14 +304,15 @@ def main() -> None:
         return
     if options.output is None:
         parser.error("--output is wanted")
+    methods = [*METHODS, *EDITS] if options.method == ["all"] else [find_method(name).name for name in options.method]
     if options.what == "draw":
         draw_frontier(read_rows(options.folder / "sweep.jsonl"), options.output)
         return
     if options.what == "sweep":
-        trials = sweep(options.method)
+        trials = sweep(methods)
     else:
-        trials = {"seeds": repeat, "ablate": ablate}[options.what](options.method, options.seeds)
-    run_trials(list(trials), options.output)
+        trials = {"seeds": repeat, "ablate": ablate}[options.what](methods, options.seeds)
+    run_trials(list(trials), options.output, options.rows)
 
 
 if __name__ == "__main__":

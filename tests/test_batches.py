@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows, split_reference, split_sides
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.labels import LabelRows
 from safer_clip.miniature import load_split
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing
@@ -132,3 +135,13 @@ def test_unsafe_halves_can_be_left_out(table, encoder, reference, batch):
     safe = Collator(encoder.preparation, reference)(rows.__getitems__([0, 1, 2, 3]))
     assert torch.equal(safe["pixel_values"], batch["pixel_values"][:4])
     assert len(safe["input_ids"]) == 4
+
+
+def test_labels_come_with_their_rows(encoder, reference, items):
+    labels = LabelRows(np.arange(12) % 2 == 0, np.arange(12) > 4)
+    labelled = replace(reference, labels=labels)
+    _, found = split_reference(Collator(encoder.preparation, labelled)(items))
+    assert found.labels.text_unsafe.tolist() == [False, True, False, True]
+    assert found.labels.image_unsafe.tolist() == [True, False, True, False]
+    assert found.labels.text_unsafe.dtype == torch.bool
+    assert split_reference(Collator(encoder.preparation, reference)(items))[1].labels is None

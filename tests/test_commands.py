@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from safer_clip.cli import app
 from safer_clip.methods import METHODS
-from safer_clip.miniature import draw_pairs, load_tokenizer
+from safer_clip.miniature import draw_pairs, load_encoder, load_tokenizer
 from safer_clip.miniature.rendering import render_image
 from safer_clip.models.dual_encoder import DualEncoder
 
@@ -91,6 +91,35 @@ def test_settings_come_from_yaml_and_options_win(table, tmp_path):
     assert not (tmp_path / "out").exists()
     missing = run("train", *options, "--model", tmp_path)
     assert "it lacks config.json" in str(missing.exception)
+
+
+def test_a_model_is_edited_without_training(table, tmp_path):
+    options = ["--model", "miniature", "--data", table, "--method", "uwm", "--set", "objective.rows=10"]
+    planned = run("train", *options, "-o", tmp_path / "out", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "24 quadruplets are fine; uwm trains nothing" in planned.stderr
+    assert not (tmp_path / "out").exists()
+    result = run("train", *options, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "Edited for" in result.output and "drift: text" in result.output
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (record["steps"], record["loss"], record["edits"]["rows"]) == (0, [], 10)
+    assert record["edits"]["text_changed_percent"] > 0
+    assert not (tmp_path / "out" / "adapter").exists()
+    edited, untouched = DualEncoder.load(tmp_path / "out"), load_encoder()
+    assert not (edited.encode_texts(["a dog with a knife"]) == untouched.encode_texts(["a dog with a knife"])).all()
+    again = run("train", *options, "-o", tmp_path / "again")
+    assert again.exit_code == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("out", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_data_without_labels_are_told_to_a_method_that_needs_them(table, tmp_path):
+    options = ["--model", "miniature", "--data", table, "--max-steps", 1, "--set", "batch_size=8"]
+    asked = run("train", *options, "--method", "shield_clip", "-o", tmp_path / "shield")
+    assert asked.exit_code == 0, asked.output
+    assert "No label on the unsafe side of 24 of 24 captions and 24 of 24 pictures: they count as unsafe" in asked.output
+    assert "No label" not in run("train", *options, "--method", "safe_clip", "-o", tmp_path / "safe").output
 
 
 def test_all_wrong_settings_are_told_together(tmp_path):

@@ -3,14 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from safer_clip.comparison import Comparison, build_results, evaluate, load_suite
+from safer_clip.comparison import Comparison, build_results, compare_methods, evaluate, load_suite
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.suite import Suite
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.gate import Thresholds, check_thresholds
-from safer_clip.miniature import load_split, load_zero_shot
+from safer_clip.miniature import load_encoder, load_split, load_zero_shot
 from safer_clip.miniature.demo import run_demo
+from safer_clip.miniature.settings import demo_config
 from safer_clip.miniature.suite import render_set
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.objectives.base import SIDES
@@ -18,7 +19,7 @@ from safer_clip.reference import encode_table
 from safer_clip.report.page import render_report
 from safer_clip.report.terminal import tabulate
 from safer_clip.results import Results, load_results, save_results
-from safer_clip.tuning import train
+from safer_clip.tuning import read_training, train
 
 ROWS = 12
 
@@ -91,6 +92,27 @@ def test_results_say_what_they_were_made_of(demo, suite, encoder, tmp_path):
     assert all(list(query.hits) == list(results.methods) for query in results.gallery.queries)
     save_results(tmp_path / "results.json", results)
     assert load_results(tmp_path / "results.json") == results
+
+
+def test_methods_that_train_nothing_or_ask_for_labels_are_compared_as_well(tmp_path):
+    suite, said = Suite({"caps": load_split("mini_nsfw_caps", rows=ROWS)}), []
+    runs = [demo_config(name, tmp_path / name, rows=64) for name in ("projection", "uwm", "shield_clip")]
+    runs[2] = runs[2].model_copy(update={"max_steps": 1})
+    comparison, _ = compare_methods(
+        load_encoder, load_split("mini_visu", "train", 64), suite, runs, tmp_path / "reference", said.append
+    )
+    assert list(comparison.methods) == ["clip", "projection", "uwm", "shield_clip"]
+    assert comparison.methods["uwm"].drift.vision > 0 and comparison.methods["uwm"].loss == []
+    assert comparison.methods["projection"].drift.text == 0  # in the miniature it edits the image encoder alone
+    assert "mix_text_to_image" in comparison.methods["shield_clip"].loss[0]
+    assert "Training ShieldCLIP on miniature-v2" in said
+    assert read_training(tmp_path / "uwm").steps == 0 and read_training(tmp_path / "shield_clip").steps == 1
+    tabulate(build_results(comparison, "three", "miniature", comparison.check_validity(None, {})))
+
+
+def test_the_labelled_miniature_is_no_benchmark():
+    with pytest.raises(ConfigError, match="'miniature-v2' is a training set; measure on 'miniature'"):
+        load_suite(DataConfig(data="miniature-v2"))
 
 
 def test_the_first_model_tells_which_side_moved(table, encoder):

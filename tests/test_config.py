@@ -5,7 +5,7 @@ import pytest
 
 from safer_clip.config import TrainConfig, load_config, parse_settings
 from safer_clip.errors import ConfigError
-from safer_clip.methods import METHODS
+from safer_clip.methods import EDITS, METHODS
 
 BASIC = {"model": "miniature", "data": "miniature", "output": "out"}
 
@@ -134,3 +134,16 @@ def test_a_switch_of_an_objective_can_be_set():
     assert load_config(None, BASIC | settings).objective == {"live_reference": True}
     with pytest.raises(ConfigError, match="live_reference"):
         load_config(None, BASIC | {"method": "safe_clip", "objective": {"live_reference": (1.0, 2.0)}})
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_an_edit_has_no_settings_of_training(name):
+    config = TrainConfig(**BASIC, method=name).resolve()
+    assert config.pairing == EDITS[name].pairing
+    assert config.epochs is config.lora is config.learning_rate is None
+    assert config.resolve() == config
+    assert {"epochs", "warmup", "lora"}.isdisjoint(config.describe())
+    with pytest.raises(ConfigError, match="trains nothing, so it takes no epochs, lora"):
+        TrainConfig(**BASIC, method=name, epochs=3, lora={"rank": 4}).resolve()
+    with pytest.raises(ConfigError, match="has no setting preservation"):
+        TrainConfig(**BASIC, method=name, objective={"preservation": 3.0}).resolve()

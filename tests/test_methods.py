@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from safer_clip.editing import ProjectionEdit, UwmEdit
 from safer_clip.errors import ConfigError
-from safer_clip.methods import METHODS, build_objective, find_method
-from safer_clip.objectives import Reference, SaferClipObjective, Sides
+from safer_clip.methods import EDITS, METHODS, build_edit, build_objective, find_method, find_trained
+from safer_clip.objectives import Reference, SafeClipObjective, SaferClipObjective, Sides
 
 
 def draw_sides(seed: int) -> Sides:
@@ -12,9 +15,10 @@ def draw_sides(seed: int) -> Sides:
     return Sides(*(F.normalize(torch.randn(4, 8, generator=generator), dim=-1) for _ in range(4)))
 
 
-@pytest.mark.parametrize("name", ["safer_clip", "safe_clip", "clip_plus"])
+@pytest.mark.parametrize("name", [*METHODS])
 def test_methods_are_found_by_name_and_build_their_objective(name):
-    method = find_method(name)
+    method = find_trained(name)
+    assert find_method(name) == method
     assert method.name == name
     own = draw_sides(1)
     terms = build_objective(method, {})(draw_sides(0), Reference(own, own.safe_text, own.safe_image))
@@ -34,22 +38,22 @@ def test_an_unknown_method_is_refused_with_a_guess():
 
 
 def test_an_unknown_method_is_refused_with_the_list():
-    with pytest.raises(ConfigError, match=r"no method 'xyz'; there are clip_plus, safe_clip, safer_clip$"):
+    with pytest.raises(ConfigError, match=r"no method 'xyz'; there are clip_plus, safe_clip, .*, projection$"):
         find_method("xyz")
 
 
 def test_settings_reach_the_objective():
-    objective = build_objective(find_method("safer_clip"), {"uni_modal": 2.5})
+    objective = build_objective(find_trained("safer_clip"), {"uni_modal": 2.5})
     assert objective == SaferClipObjective(uni_modal=2.5)
 
 
 def test_unknown_settings_are_refused_together():
     with pytest.raises(ConfigError, match=r"SafeR-CLIP has no setting unimodal, x; it has cross_modal, uni_modal"):
-        build_objective(find_method("safer_clip"), {"unimodal": 1.0, "preservation": 1.0, "x": 2.0})
+        build_objective(find_trained("safer_clip"), {"unimodal": 1.0, "preservation": 1.0, "x": 2.0})
 
 
 def test_safe_clips_weights_can_be_set():
-    objective = build_objective(find_method("safe_clip"), {"weights": [1, 0, 0, 0, 0, 0, 0, 0]})
+    objective = build_objective(find_trained("safe_clip"), {"weights": [1, 0, 0, 0, 0, 0, 0, 0]})
     own = draw_sides(1)
     terms = objective(draw_sides(0), Reference(own, own.safe_text, own.safe_image))
     assert [name for name, term in terms.items() if term] == ["preserve_text"]
@@ -61,4 +65,25 @@ def test_safe_clips_weights_can_be_set():
 )
 def test_settings_of_the_wrong_shape_are_refused(method, settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
-        build_objective(find_method(method), settings)
+        build_objective(find_trained(method), settings)
+
+
+def test_the_codes_reading_of_safe_clip_differs_in_its_reference_alone():
+    paper, code = METHODS["safe_clip"], METHODS["safe_clip_code"]
+    assert replace(code, name=paper.name, title=paper.title, preset={}) == paper
+    assert build_objective(paper, {}) == SafeClipObjective(live_reference=False)
+    assert build_objective(code, {}) == SafeClipObjective(live_reference=True)
+    assert build_objective(code, {"weights": (1.0,) * 8}) == SafeClipObjective((1.0,) * 8, live_reference=True)
+
+
+def test_edits_are_found_by_name_and_take_settings():
+    assert build_edit(EDITS["uwm"], {"text_mass": 0.9}) == UwmEdit(text_mass=0.9)
+    assert build_edit(EDITS["projection"], {"rank": 3}) == ProjectionEdit(rank=3)
+    assert find_method("uwm") == EDITS["uwm"]
+    with pytest.raises(ConfigError, match="UWM has no setting mass; it has text_mass, vision_mass, factor, rows"):
+        build_edit(EDITS["uwm"], {"mass": 0.9})
+
+
+def test_an_edit_is_nothing_to_train():
+    with pytest.raises(ConfigError, match="UWM trains nothing; methods that do are clip_plus"):
+        find_trained("uwm")

@@ -13,17 +13,19 @@ from torch import Tensor
 
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
-from safer_clip.objectives.base import SIDES, Reference, Side, Sides
+from safer_clip.objectives.base import SIDES, Labels, Reference, Side, Sides
 from safer_clip.pairing import Pairing
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from safer_clip.labels import LabelRows
     from safer_clip.models.preparation import Preparation
 
 Batch = dict[str, Tensor]
 
 _REFERENCE_PREFIX = "reference_"
+_LABELS = ("text_unsafe", "image_unsafe")
 
 
 class OrderedQuadruplets(torch.utils.data.Dataset[dict[str, Any]]):
@@ -84,20 +86,24 @@ class ReferenceRows:
     Attributes:
         embeddings: of the whole table, possibly memory-mapped.
         pairing: target row of every row.
+        labels: of every row, for an objective that needs them.
     """
 
     embeddings: QuadrupletEmbeddings
     pairing: Pairing
+    labels: LabelRows | None = None
 
     def look_up(self, rows: Sequence[int]) -> Batch:
         """Up to six tensors float32 ``(b, d)`` under prefixed names; :func:`split_reference` makes a ``Reference`` of them.
 
-        Sides that the store lacks are left out.
+        Sides that the store lacks are left out. Labels, if there are any, are bool ``(b,)``.
         """
         own = np.asarray(rows)
         target = self.pairing.targets[own]
         wanted: dict[str, Any] = {side: (getattr(self.embeddings, side), own) for side in SIDES}
         wanted |= {"target_text": (self.embeddings.safe_text, target), "target_image": (self.embeddings.safe_image, target)}
+        if self.labels is not None:
+            wanted |= {name: (getattr(self.labels, name), own) for name in _LABELS}
         return {
             _REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(store[rows]))
             for name, (store, rows) in wanted.items()
@@ -142,7 +148,8 @@ def split_reference(batch: Batch) -> tuple[Batch, Reference]:
     }
     own = Sides(**{side: found.get(side) for side in SIDES})
     inputs = {name: part for name, part in batch.items() if name != "rows" and not name.startswith(_REFERENCE_PREFIX)}
-    return inputs, Reference(own, found.get("target_text"), found.get("target_image"))
+    labels = Labels(*(found[name] for name in _LABELS)) if _LABELS[0] in found else None
+    return inputs, Reference(own, found.get("target_text"), found.get("target_image"), labels)
 
 
 def split_sides(text: Tensor | None, image: Tensor | None, sides: Sequence[Side], rows: int) -> Sides:

@@ -105,9 +105,16 @@ def check(
 @app.command()
 def train(
     model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
-    data: Annotated[str | None, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Quadruplets in any documented format, 'miniature', or 'miniature-v2' with labels.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the tuned model.")] = None,
-    method: Annotated[str | None, typer.Option(help="safer_clip, safe_clip or clip_plus.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="safer_clip, safe_clip, safe_clip_code, shield_clip, clip_plus; uwm and projection edit without training."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with settings; options and --set win over it.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, such as --set learning_rate=1e-4; repeatable.")
@@ -416,6 +423,9 @@ def _plan(config: TrainConfig) -> None:
 
     plan = plan_training(config)
     typer.echo(config.model_dump_json(indent=2))
+    if not plan.steps:
+        typer.echo(f"{len(plan.table):,} quadruplets are fine; {config.method} trains nothing", err=True)
+        return
     epochs = ", ".join(f"{rows:,}" for rows in plan.rows_by_epoch)
     typer.echo(f"{len(plan.table):,} quadruplets are fine; {plan.steps:,} steps over epochs of {epochs} rows", err=True)
     found = estimate_training(load_encoder(config.model), config, plan)

@@ -23,7 +23,16 @@ from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.sources import locate_model
 from safer_clip.reference import encode_table, find_absent, load_reference
 from safer_clip.results import BASE, Direction, Drift, Gallery, MethodResults, Results, UnsafeRate, Validity
-from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, tune, write_tuned
+from safer_clip.tuning import (
+    MINIATURES,
+    TrainingRecord,
+    load_data,
+    load_encoder,
+    read_training,
+    tell_labels,
+    tune,
+    write_tuned,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -128,9 +137,10 @@ def compare_methods(
 
     Args:
         load: gives a fresh copy of the pre-trained model; training changes a model in place.
-        table: training quadruplets with all pictures.
+        table: training quadruplets with all pictures, the data of the first run.
         suite: what to measure on.
-        runs: settings of each method, one run a method; each tuned model is written to its ``output``.
+        runs: settings of each method, one run a method; each tuned model is written to its ``output``. A run that names
+            other data than the first, as one that needs labels may, is trained on those.
         store: folder for the reference embeddings, which are encoded once for all runs.
         tell: told what happens, a sentence at a time.
 
@@ -146,8 +156,12 @@ def compare_methods(
     for run in runs:
         config = run.resolve()
         title = method_of(config).title
-        tell(f"Training {title}")
-        tuned = tune(load(), table, reference, config)
+        same = config.data == runs[0].data
+        own = table if same else load_data(config)
+        if unlabelled := tell_labels(config, own):
+            tell(unlabelled)
+        tell(f"Training {title}{'' if same else f' on {config.data}'}")
+        tuned = tune(load(), own, reference if same else load_reference(encoder, own, store), config)
         record = write_tuned(tuned, config)
         tell(f"Measuring {title}, trained in {tuned.seconds:.0f} s")
         comparison.add_tuned(tuned.encoder, record)
@@ -193,6 +207,8 @@ def load_suite(config: DataConfig, seed: int = 0) -> Suite:
         from safer_clip.miniature.suite import load_suite as load_miniature
 
         return load_miniature(seed)
+    if config.data in MINIATURES:
+        raise ConfigError(f"{config.data!r} is a training set; measure on 'miniature'")
     return Suite({Path(config.data).stem: load_data(config)}, seed=seed)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from safer_clip.data.reading import ColumnMap
 from safer_clip.errors import ConfigError, list_fields
-from safer_clip.methods import METHODS, Method, PairingName, build_objective, find_method
+from safer_clip.methods import METHODS, EditMethod, Method, PairingName, build_edit, build_objective, find_method
 from safer_clip.models.lora import TOWERS, LoraSettings, Tower
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-4, which YAML reads as text
@@ -26,7 +26,8 @@ class DataConfig(BaseModel):
     """Which quadruplets to read, and how.
 
     Attributes:
-        data: quadruplets in any format that :func:`~safer_clip.data.read_quadruplets` reads, or ``"miniature"``.
+        data: quadruplets in any format that :func:`~safer_clip.data.read_quadruplets` reads, ``"miniature"``,
+            or ``"miniature-v2"``, the same with labels by modality and a training set only.
         image_root: for tables, the folder that picture paths start from.
         coco_root: for ViSU, COCO's folder.
         unsafe_root: for ViSU and NSFW-Caps, the folder of the unsafe pictures.
@@ -79,7 +80,8 @@ class TrainConfig(DataConfig):
 
     Attributes:
         model: a folder in the ``transformers`` layout, ``owner/name`` on the hub, or ``"miniature"``.
-        method: ``"safer_clip"``, ``"safe_clip"`` or ``"clip_plus"``.
+        method: one of :data:`~safer_clip.methods.METHODS` or :data:`~safer_clip.methods.EDITS`. The latter train nothing,
+            and take of the settings below only ``pairing`` and ``objective``.
         output: folder of the tuned model; must be empty or absent, unless a run is resumed.
         seed: of adapters, order and dropout.
         epochs: passes over the data.
@@ -98,7 +100,7 @@ class TrainConfig(DataConfig):
         pairing: ``"nearest"`` or ``"own"``.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         lora: the adapters.
-        objective: fields of the method's objective, such as ``{"uni_modal": 2.0}``.
+        objective: fields of the method's objective or edit, such as ``{"uni_modal": 2.0}``.
     """
 
     model: str
@@ -138,9 +140,13 @@ class TrainConfig(DataConfig):
         """Fill in the method's own choices, and check what only the method can know.
 
         Raises:
-            ConfigError: there is no such method, or its objective has no such field.
+            ConfigError: there is no such method, its objective has no such field, or it takes no settings of training.
         """
         method = find_method(self.method)
+        if isinstance(method, EditMethod):
+            build_edit(method, self.objective)
+            self._refuse_training(method)
+            return self.model_copy(update={"pairing": self.pairing or method.pairing})
         build_objective(method, self.objective)
         chosen = {name: getattr(method, name) for name in _METHOD_CHOICES if getattr(self, name) is None}
         return self.model_copy(update=chosen)
@@ -148,10 +154,30 @@ class TrainConfig(DataConfig):
     def describe(self) -> dict[str, Any]:
         """The settings that influence the weights, as plain values; paths are left out."""
         paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "columns", "split"}
-        return self.model_dump(mode="json", exclude=paths | {"save_every", "workers"})
+        unused = _OF_TRAINING if isinstance(find_method(self.method), EditMethod) else set()
+        return self.model_dump(mode="json", exclude=paths | {"save_every", "workers"} | unused)
+
+    def _refuse_training(self, method: EditMethod) -> None:
+        given = [name for name in sorted(_OF_TRAINING) if getattr(self, name) != type(self).model_fields[name].default]
+        if given:
+            raise ConfigError(f"{method.title} trains nothing, so it takes no {', '.join(given)}")
 
 
 _METHOD_CHOICES = ("epochs", "batch_size", "learning_rate", "pairing", "curriculum", "lora")
+_OF_TRAINING = {
+    "epochs",
+    "batch_size",
+    "accumulation",
+    "learning_rate",
+    "warmup",
+    "weight_decay",
+    "max_grad_norm",
+    "precision",
+    "gradient_checkpointing",
+    "max_steps",
+    "curriculum",
+    "lora",
+}
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
@@ -213,7 +239,7 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def method_of(config: TrainConfig) -> Method:
+def method_of(config: TrainConfig) -> Method | EditMethod:
     """The method of a configuration."""
     return find_method(config.method)
 

@@ -1,31 +1,43 @@
-"""The methods that can be trained, each with the settings that its paper gives."""
+"""The methods by their names: those that train adapters, and those that edit weights without any training.
+
+A new method is one file, in :mod:`safer_clip.objectives` or :mod:`safer_clip.editing`, and its entry in a table here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from safer_clip.curriculum import PAPER_SHARES
+from safer_clip.editing import Edit, ProjectionEdit, UwmEdit
 from safer_clip.errors import ConfigError
 from safer_clip.models.lora import SAFE_CLIP_TARGETS, LoraSettings
-from safer_clip.objectives import ClipPlusObjective, Objective, SafeClipObjective, SaferClipObjective
+from safer_clip.objectives import (
+    ClipPlusObjective,
+    Objective,
+    SafeClipObjective,
+    SaferClipObjective,
+    ShieldClipObjective,
+)
 
 PairingName = Literal["nearest", "own"]
+Settings = Mapping[str, float | Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of safety tuning.
+    """A method of safety tuning that trains adapters.
 
     Attributes:
         name: on the command line and in results.
         title: in tables.
         source: where it comes from.
-        objective: class of its objective; its fields are the objective's settings.
+        objective: dataclass of its :class:`~safer_clip.objectives.Objective`, whose fields are the method's settings.
+        preset: fields of the objective that make this method of it.
         pairing: what an unsafe item is redirected to: its nearest safe caption, or its own quadruplet's.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         learning_rate: the paper's.
@@ -37,7 +49,8 @@ class Method:
     name: str
     title: str
     source: str
-    objective: type[SaferClipObjective] | type[SafeClipObjective] | type[ClipPlusObjective]
+    objective: type[Any]
+    preset: Settings = field(default_factory=dict)
     pairing: PairingName = "own"
     curriculum: tuple[float, ...] = ()
     learning_rate: float = 1e-4
@@ -46,51 +59,107 @@ class Method:
     lora: LoraSettings = field(default_factory=LoraSettings)
 
 
+@dataclass(frozen=True, slots=True)
+class EditMethod:
+    """A method that edits the weights of a model once, without training.
+
+    Attributes:
+        name: on the command line and in results.
+        title: in tables.
+        source: where it comes from.
+        edit: dataclass of its :class:`~safer_clip.editing.Edit`, whose fields are the method's settings.
+        pairing: which safe item an unsafe one is compared with.
+    """
+
+    name: str
+    title: str
+    source: str
+    edit: type[Any]
+    pairing: PairingName = "own"
+
+
+_SAFE_CLIP = Method(
+    "safe_clip",
+    "Safe-CLIP",
+    "arXiv 2311.16254",
+    SafeClipObjective,
+    # the authors' code has 1e-3 as its default; this is SafeR-CLIP's, not tuned yet
+    learning_rate=1e-4,
+    batch_size=128,
+    lora=LoraSettings(rank=16, alpha=1, dropout=0.1, targets=SAFE_CLIP_TARGETS),
+)
+
 METHODS = {
     method.name: method
     for method in (
         Method("clip_plus", "CLIP+", "arXiv 2511.16743", ClipPlusObjective),
-        Method(
-            "safe_clip",
-            "Safe-CLIP",
-            "arXiv 2311.16254",
-            SafeClipObjective,
-            # the authors' code has 1e-3 as its default; this is SafeR-CLIP's, not tuned yet
-            learning_rate=1e-4,
-            batch_size=128,
-            lora=LoraSettings(rank=16, alpha=1, dropout=0.1, targets=SAFE_CLIP_TARGETS),
-        ),
-        Method("safer_clip", "SafeR-CLIP", "arXiv 2511.16743", SaferClipObjective, "nearest", PAPER_SHARES),
+        _SAFE_CLIP,
+        replace(_SAFE_CLIP, name="safe_clip_code", title="Safe-CLIP (code)", preset={"live_reference": True}),
+        Method("safer_clip", "SafeR-CLIP", "arXiv 2511.16743", SaferClipObjective, {}, "nearest", PAPER_SHARES),
+        # 50 epochs at most with patience 5 in the paper; there is no early stopping here
+        Method("shield_clip", "ShieldCLIP", "arXiv 2609.39688", ShieldClipObjective, batch_size=128),
+    )
+}
+
+EDITS = {
+    method.name: method
+    for method in (
+        EditMethod("uwm", "UWM", "arXiv 2503.11742", UwmEdit),
+        EditMethod("projection", "Projection", "arXiv 2410.12761", ProjectionEdit, pairing="nearest"),
     )
 }
 
 
-def find_method(name: str) -> Method:
+def find_method(name: str) -> Method | EditMethod:
     """Return a method by its name.
 
     Raises:
         ConfigError: there is none of that name; says which there are.
     """
-    if name in METHODS:
-        return METHODS[name]
-    near = get_close_matches(name, METHODS, n=1)
+    known: dict[str, Method | EditMethod] = {**METHODS, **EDITS}
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(f"there is no method {name!r}; {hint}there are {', '.join(METHODS)}")
+    raise ConfigError(f"there is no method {name!r}; {hint}there are {', '.join(known)}")
 
 
-def build_objective(method: Method, settings: Mapping[str, float | Sequence[float]]) -> Objective:
+def find_trained(name: str) -> Method:
+    """Return a method that trains adapters.
+
+    Raises:
+        ConfigError: there is none of that name, or it edits weights without training.
+    """
+    method = find_method(name)
+    if isinstance(method, EditMethod):
+        raise ConfigError(f"{method.title} trains nothing; methods that do are {', '.join(METHODS)}")
+    return method
+
+
+def build_objective(method: Method, settings: Settings) -> Objective:
     """Build the method's objective with some of its fields set.
 
     Raises:
         ConfigError: a setting is not one of its fields, or not as many numbers as the field holds.
     """
-    known = [field.name for field in fields(method.objective)]
+    objective: Objective = _build(method.objective, method.title, {**method.preset, **settings})
+    return objective
+
+
+def build_edit(method: EditMethod, settings: Settings) -> Edit:
+    """Build the method's edit with some of its fields set; raises as :func:`build_objective`."""
+    edit: Edit = _build(method.edit, method.title, settings)
+    return edit
+
+
+def _build(kind: type[Any], title: str, settings: Settings) -> Any:
+    known = [field.name for field in fields(kind)]
     unknown = [name for name in settings if name not in known]
     if unknown:
-        raise ConfigError(f"{method.title} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    defaults = method.objective()
+        raise ConfigError(f"{title} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+    defaults = kind()
     for name, value in settings.items():
         wanted = np.size(getattr(defaults, name))
         if np.shape(value) != np.shape(getattr(defaults, name)):
-            raise ConfigError(f"{method.title}'s setting {name} takes {wanted} number(s), got {value}")
-    return method.objective(**settings)  # type: ignore[arg-type]
+            raise ConfigError(f"{title}'s setting {name} takes {wanted} number(s), got {value}")
+    return kind(**settings)

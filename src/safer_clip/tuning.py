@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
 from safer_clip.checkpoints import find_checkpoint
 from safer_clip.config import DataConfig, TrainConfig, method_of
 from safer_clip.curriculum import TrainingOrder, order_training
+from safer_clip.editing.base import measure_change
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
+from safer_clip.labels import read_labels, tell_unlabelled
 from safer_clip.memory import return_freed_blocks
-from safer_clip.methods import build_objective
+from safer_clip.methods import EditMethod, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_alone, read_both
 from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters, towers_of
@@ -41,18 +43,21 @@ if TYPE_CHECKING:
 TRAINING_FILE = "training.json"
 RUN_FILE = "run.json"
 LARGE_MODEL = 50_000_000
+MINIATURES = {"miniature": "mini_visu", "miniature-v2": "mini_visu_v2"}
 
 
 @dataclass(frozen=True)
 class TunedModel:
-    """What training gives back.
+    """What training or editing gives back.
 
     Attributes:
         encoder: the tuned model, adapters merged.
-        progress: losses and drift by epoch.
+        progress: losses and drift by epoch; an edit has no losses and one drift.
         pairing: what each row was redirected to.
-        seconds: wall-clock time of the loop.
+        seconds: wall-clock time of the loop, or of the edit.
         settings: those that influence the weights.
+        steps: optimizer steps; 0 for an edit.
+        edits: figures that an edit tells of itself.
     """
 
     encoder: DualEncoder
@@ -60,6 +65,8 @@ class TunedModel:
     pairing: Pairing
     seconds: float
     settings: dict[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    edits: dict[str, float] = field(default_factory=dict)
 
 
 def load_encoder(model: str) -> DualEncoder:
@@ -87,15 +94,15 @@ def read_data(config: DataConfig) -> ReadResult:
 
 
 def load_data(config: DataConfig) -> Dataset:
-    """Read a table of quadruplets, pictures or none; ``"miniature"`` is Mini-ViSU's training set.
+    """Read a table of quadruplets, pictures or none; of the names in :data:`MINIATURES` the training set.
 
     Raises:
         DataError: lists all problems of the input.
     """
-    if config.data == "miniature":
+    if config.data in MINIATURES:
         from safer_clip.miniature import load_split
 
-        table = load_split("mini_visu", "train")
+        table = load_split(MINIATURES[config.data], "train")
     else:
         table = read_data(config).table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
@@ -112,7 +119,7 @@ def pair_rows(reference: QuadrupletEmbeddings, name: str) -> Pairing:
 
 
 def train(config: TrainConfig, progress: Callable[[str], None] | None = None, resume: bool = False) -> TunedModel:
-    """Run a training job from files to files.
+    """Run a training job, or an edit, from files to files.
 
     Writes the tuned model as an ordinary ``transformers`` folder into ``config.output``, with ``adapter/``, ``reference/``,
     ``checkpoints/`` and ``training.json`` inside.
@@ -144,15 +151,25 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None, re
         tell(f"The data have no {' and no '.join(absent)}: terms that need them are left out")
     if len(encoder.modalities) == 1:
         tell(f"{config.model} is a {encoder.modalities[0]} half: terms that need the other one are left out")
+    if unlabelled := tell_labels(config, table):
+        tell(unlabelled)
     tell(f"Read {len(table)} quadruplets; encoding them with the frozen model")
     with processes.main_process_first():  # the others map what the first one has encoded
         reference = load_reference(encoder, table, output / "reference")
     tuned = tune(encoder, table, reference, config, checkpoint=find_checkpoint(output / "checkpoints") if resume else None)
-    tell(f"Trained for {tuned.seconds:.0f} s; writing the model to {output}")
+    done = "Trained" if tuned.steps else "Edited"
+    tell(f"{done} for {tuned.seconds:.0f} s; writing the model to {output}")
     if processes.is_main_process:
         write_tuned(tuned, config)
     processes.wait_for_everyone()
     return tuned
+
+
+def tell_labels(config: TrainConfig, table: Dataset) -> str | None:
+    """A sentence on labels that the data lack, if the method needs any."""
+    method = method_of(config)
+    needed = not isinstance(method, EditMethod) and build_objective(method, config.objective).needs_labels
+    return tell_unlabelled(table) if needed else None
 
 
 def _say_nothing(_: str) -> None:
@@ -186,7 +203,7 @@ class TrainingPlan:
 
     Attributes:
         table: quadruplets that were read.
-        steps: optimizer steps.
+        steps: optimizer steps; 0 for a method that trains nothing.
         rows_by_epoch: rows that each epoch trains on.
     """
 
@@ -204,6 +221,8 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     DualEncoder.check(locate_model(config.model))
     table = load_data(config)
     find_sides(table)
+    if isinstance(method_of(config), EditMethod):
+        return TrainingPlan(table, 0, ())
     order = order_training(np.zeros(len(table), np.float32), *_schedule(config))
     ends = (0, *order.epoch_ends)
     rows = tuple((end - start) * order.batch_size for start, end in itertools.pairwise(ends))
@@ -236,7 +255,7 @@ def tune(
     config: TrainConfig,
     checkpoint: Path | None = None,
 ) -> TunedModel:
-    """Train adapters on a model, which is **changed in place**, and merge them.
+    """Train adapters on a model, which is **changed in place**, and merge them; or edit it, if the method trains nothing.
 
     Args:
         encoder: the pre-trained model.
@@ -251,6 +270,8 @@ def tune(
     """
     config = config.resolve()
     pairing = pair_rows(reference, config.pairing or "own")
+    if isinstance(method := method_of(config), EditMethod):
+        return _edit(method, encoder, table, ReferenceRows(reference, pairing), config)
     order = order_training(pairing.cosines, *_schedule(config))
     trainer = build_trainer(encoder, table, ReferenceRows(reference, pairing), order, config)
     trainer.check_gradients()
@@ -263,7 +284,18 @@ def tune(
     merged = merge_adapters(adapted).train(False)
     read_both(merged)
     encoder = DualEncoder(merged, encoder.tokenizer, encoder.processor)
-    return TunedModel(encoder, trainer.progress, pairing, seconds, config.describe())
+    return TunedModel(encoder, trainer.progress, pairing, seconds, config.describe(), trainer.state.global_step)
+
+
+def _edit(
+    method: EditMethod, encoder: DualEncoder, table: Dataset, reference: ReferenceRows, config: TrainConfig
+) -> TunedModel:
+    begun = time.perf_counter()
+    edited = build_edit(method, config.objective)(encoder, table, reference)
+    seconds = time.perf_counter() - begun
+    drift = measure_change(encoder.model, edited.encoder.model)
+    progress = TrainingProgress(drift=[(drift["text"], drift["vision"])])
+    return TunedModel(edited.encoder, progress, reference.pairing, seconds, config.describe(), edits=edited.told)
 
 
 def build_trainer(
@@ -305,7 +337,9 @@ def build_trainer(
         report_to=[],
         disable_tqdm=None,
     )
-    objective = build_objective(method_of(config), config.objective)
+    objective = build_objective(find_trained(config.method), config.objective)
+    if objective.needs_labels:
+        reference = replace(reference, labels=read_labels(table))
     present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
     sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
     towers = towers_of(sides)
@@ -338,6 +372,8 @@ class TrainingRecord(BaseModel):
         loss: mean of each weighted term in each epoch.
         drift: ``(text, vision)`` after each epoch.
         pairing_cosine: mean caption cosine of the pairs.
+        steps: optimizer steps: 0 for a method that trains nothing, ``None`` in records that do not tell.
+        edits: what such a method tells of its edit.
     """
 
     config: TrainConfig
@@ -346,6 +382,8 @@ class TrainingRecord(BaseModel):
     loss: list[dict[str, float]]
     drift: list[tuple[float, float]]
     pairing_cosine: float
+    steps: int | None = None
+    edits: dict[str, float] = {}
 
 
 def read_training(folder: Path) -> TrainingRecord | None:
@@ -376,4 +414,6 @@ def record_training(tuned: TunedModel, config: TrainConfig) -> TrainingRecord:
         loss=tuned.progress.losses,
         drift=tuned.progress.drift,
         pairing_cosine=float(tuned.pairing.cosines.mean()),
+        steps=tuned.steps,
+        edits=tuned.edits,
     )

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from safer_clip.errors import ConfigError
 from safer_clip.miniature import draw_pairs, load_split
 from safer_clip.miniature.figures import draw_plain_pool
 from safer_clip.miniature.rendering import render
+from safer_clip.miniature.scenes import place_bucket
+from safer_clip.miniature.vocabulary import load_vocabulary
 
 
 def combinations(scenes):
@@ -25,6 +28,17 @@ def test_no_combination_leaks_between_splits():
     assert train.isdisjoint(validation)
     assert train.isdisjoint(tests)
     assert validation.isdisjoint(tests)
+
+
+def test_leaving_things_out_leaks_no_combination():
+    told = {split: draw_pairs("mini_visu_v2", split, 1000) for split in ("train", "validation", "test")}
+    seen = {split: {scene.bucket for p in pairs for scene in (p.shown, p.unsafe)} for split, pairs in told.items()}
+    assert seen == {split: {split} for split in told}
+    alone = {
+        split: {place_bucket(p.unsafe.subject, p.unsafe.place) for p in pairs if not p.text_unsafe}
+        for split, pairs in told.items()
+    }
+    assert alone == {split: {split} for split in told}
 
 
 def test_zero_shot_and_plain_pool_use_test_combinations_only():
@@ -45,6 +59,45 @@ def test_loose_pairs_share_only_sometimes():
     pairs = draw_pairs("mini_visu", "test")
     assert 0.3 < np.mean([p.safe.subject is p.unsafe.subject for p in pairs]) < 0.5
     assert 0.3 < np.mean([p.safe.place == p.unsafe.place for p in pairs]) < 0.6
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return draw_pairs("mini_visu_v2", "train", 4000)
+
+
+def test_labels_have_the_published_mix(labelled):
+    kinds = [(p.text_unsafe, p.image_unsafe) for p in labelled]
+    shares = {kind: 100 * kinds.count(kind) / len(kinds) for kind in set(kinds)}
+    assert 100 - shares[True, True] == pytest.approx(47.7, abs=2)
+    for kind, share in {(True, False): 22.0, (False, True): 13.0, (False, False): 12.7}.items():
+        assert shares[kind] == pytest.approx(share, abs=2)
+
+
+def test_labels_are_the_truth(labelled):
+    names = {name for thing in load_vocabulary().unsafe for n in thing.names for name in (n.name, n.plural)}
+    for pair in labelled[:1000]:
+        assert pair.shown.unsafe == pair.image_unsafe
+        words = f" {pair.unsafe_caption} ".replace(",", " ")
+        assert any(f" {name} " in words for name in names) == pair.text_unsafe
+
+
+def test_the_second_miniature_is_the_first_one_row_by_row(labelled):
+    assert labelled[:50] == draw_pairs("mini_visu_v2", "train", 50)
+    assert [p.id for p in labelled[:2]] == ["mini_visu_v2/train/0", "mini_visu_v2/train/1"]
+    for old, new in zip(draw_pairs("mini_visu", "train", 500), labelled, strict=False):
+        assert (new.safe, new.safe_caption, new.category) == (old.safe, old.safe_caption, old.category)
+        if new.text_unsafe and new.image_unsafe:
+            assert replace(new, id=old.id) == old
+        assert new.unsafe == replace(old.unsafe, place=new.unsafe.place)
+
+
+def test_a_table_holds_the_labels_and_what_is_shown(labelled):
+    table = load_split("mini_visu_v2", "train", 40)
+    for row, pair in zip(table, labelled, strict=False):
+        assert (row["text_unsafe"], row["image_unsafe"]) == (pair.text_unsafe, pair.image_unsafe)
+        assert np.array_equal(np.asarray(row["unsafe_image"]), render(pair.shown))
+    assert not all(table["image_unsafe"]) and all(load_split("mini_visu", "train", 40)["image_unsafe"])
 
 
 def test_benchmark_captions_are_asked_once():

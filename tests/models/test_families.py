@@ -18,12 +18,15 @@ from transformers import (
     SiglipModel,
 )
 
+from safer_clip.batches import ReferenceRows
 from safer_clip.config import TrainConfig
+from safer_clip.editing import ProjectionEdit, UwmEdit
 from safer_clip.errors import ConfigError
 from safer_clip.export import export_model
 from safer_clip.miniature import load_split
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.identity import IDENTITY_FILE
+from safer_clip.pairing import pair_nearest
 from safer_clip.reference import encode_table
 from safer_clip.tuning import train
 
@@ -102,6 +105,19 @@ def test_both_encoders_are_trained(folder, table, tmp_path):
     assert min(tuned.progress.drift[-1]) > 0
     again = DualEncoder.load(tmp_path / "out")
     assert encode_table(again, table).safe_text == pytest.approx(encode_table(tuned.encoder, table).safe_text, abs=1e-6)
+
+
+def test_uwm_edits_both_encoders_past_the_pooling_head(folder, table):
+    encoder = DualEncoder.load(folder)
+    embedded = encode_table(encoder, table)
+    reference = ReferenceRows(embedded, pair_nearest(embedded.unsafe_text, embedded.safe_text))
+    edited = UwmEdit()(encoder, table, reference)
+    assert (edited.told["text_layers"], edited.told["vision_layers"]) == (2, 2)
+    before, after = encoder.model.state_dict(), edited.encoder.model.state_dict()
+    changed = [name for name, weight in before.items() if not torch.equal(weight, after[name])]
+    assert changed and all(".layers." in name for name in changed)
+    with pytest.raises(ConfigError, match=r"the text encoder of a siglip2? model does not end in a projection"):
+        ProjectionEdit(rank=2)(encoder, table, reference)
 
 
 def test_a_model_that_answers_otherwise_is_refused(folder, tmp_path):

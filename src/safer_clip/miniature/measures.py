@@ -31,7 +31,7 @@ def embed_pairs(encoder: DualEncoder, pairs: Sequence[ScenePair]) -> QuadrupletE
         safe_text=encoder.encode_texts([pair.safe_caption for pair in pairs]),
         unsafe_text=encoder.encode_texts([pair.unsafe_caption for pair in pairs]),
         safe_image=encoder.encode_images([render_image(pair.safe) for pair in pairs]),
-        unsafe_image=encoder.encode_images([render_image(pair.unsafe) for pair in pairs]),
+        unsafe_image=encoder.encode_images([render_image(pair.shown) for pair in pairs]),
     )
 
 

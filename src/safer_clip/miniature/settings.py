@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safer_clip.config import TrainConfig
-from safer_clip.methods import find_method
+from safer_clip.methods import EditMethod, find_method
 from safer_clip.models.lora import LoraSettings
 
 TRAINING_ROWS = 4000
@@ -18,13 +18,23 @@ TUNED: dict[str, dict[str, Any]] = {
     "clip_plus": {"learning_rate": 1e-4},
     "safe_clip": {"learning_rate": 6e-3, "objective": {"weights": (0.4, 0.1, 0.4, 0.2, 1.0, 0.25, 1.0, 0.5)}},
     "safer_clip": {"learning_rate": 1.2e-2, "objective": {"preservation": 4.0, "cross_preservation": 0.2}},
+    # Mini-ViSU has nothing for most of its terms: there all that is meant to be unsafe is
+    "shield_clip": {
+        "data": "miniature-v2",
+        "learning_rate": 6e-3,
+        "objective": {"redirect": 4.0, "preserve": 0.4, "preserve_generated": 0.4},
+    },
+    "uwm": {"objective": {"text_mass": 0.9, "vision_mass": 0.9}},
+    "projection": {"objective": {"rank": 6, "text_strength": 0.0, "image_strength": 1.5}},
 }
+TUNED["safe_clip_code"] = TUNED["safe_clip"]
 
 
 def demo_config(method: str, output: Path, seed: int = 0, rows: int = TRAINING_ROWS, **changes: Any) -> TrainConfig:
     """Settings of a method on the miniature.
 
-    All methods share what is not theirs to choose: data, batch size, number of passes and kind of adapters.
+    All methods share what is not theirs to choose: data, and where they train batch size, number of passes and kind of
+    adapters. ShieldCLIP, which asks for labels, gets the same rows with labels.
 
     Args:
         method: its name.
@@ -33,7 +43,13 @@ def demo_config(method: str, output: Path, seed: int = 0, rows: int = TRAINING_R
         rows: training quadruplets.
         changes: fields that win over the tuned ones.
     """
-    shared = {"model": "miniature", "data": "miniature", "rows": rows, "batch_size": BATCH_SIZE, "lora": LoraSettings()}
-    epochs = PASSES + round(sum(1 - share for share in find_method(method).curriculum))
-    given = shared | {"method": method, "output": output, "seed": seed, "epochs": epochs} | TUNED[method] | changes
-    return TrainConfig.model_validate(given).resolve()
+    shared = {"model": "miniature", "data": "miniature", "rows": rows, "method": method, "output": output, "seed": seed}
+    return TrainConfig.model_validate(shared | _plan_training(method) | TUNED[method] | changes).resolve()
+
+
+def _plan_training(name: str) -> dict[str, Any]:
+    method = find_method(name)
+    if isinstance(method, EditMethod):
+        return {}
+    epochs = PASSES + round(sum(1 - share for share in method.curriculum))
+    return {"batch_size": BATCH_SIZE, "lora": LoraSettings(), "epochs": epochs}

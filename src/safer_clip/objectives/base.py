@@ -29,18 +29,28 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
+class Labels:
+    """Whether the two halves of each row's unsafe side really are unsafe, as ViSUv2 has it: bool, ``(b,)`` each."""
+
+    text_unsafe: Tensor
+    image_unsafe: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
-    """What the frozen, pre-trained model says of the same batch; nothing here carries a gradient.
+    """What is known of the same batch without the model in training; nothing here carries a gradient.
 
     Attributes:
-        own: the batch's own four sides.
-        target_text: embedding of the safe caption that each unsafe item is redirected to: ``(b, d)``.
-        target_image: embedding of that caption's picture: ``(b, d)``, or ``None`` without pictures.
+        own: the frozen, pre-trained model's embeddings of the batch's own four sides.
+        target_text: likewise of the safe caption that each unsafe item is redirected to: ``(b, d)``.
+        target_image: likewise of that caption's picture: ``(b, d)``, or ``None`` without pictures.
+        labels: for an objective that needs them; ``None`` says that everything on an unsafe side is unsafe.
     """
 
     own: Sides
     target_text: Tensor | None
     target_image: Tensor | None
+    labels: Labels | None = None
 
 
 Part = tuple[float, Callable[..., Tensor], tuple[Tensor | float | None, ...]]
@@ -61,9 +71,11 @@ class Objective(Protocol):
 
     Attributes:
         sides: the trained sides that it looks at; others are neither read nor encoded.
+        needs_labels: whether it asks what of an unsafe side really is unsafe; otherwise labels are not read.
     """
 
     sides: ClassVar[tuple[Side, ...]]
+    needs_labels: ClassVar[bool]
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Weighted, named terms of the loss."""

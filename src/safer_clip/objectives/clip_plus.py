@@ -18,6 +18,7 @@ class ClipPlusObjective:
     """
 
     sides: ClassVar[tuple[Side, ...]] = ("safe_text", "safe_image")
+    needs_labels: ClassVar[bool] = False
 
     scale: float = LOGIT_SCALE
 

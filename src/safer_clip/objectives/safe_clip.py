@@ -21,6 +21,7 @@ class SafeClipObjective:
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
+    needs_labels: ClassVar[bool] = False
 
     weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5)
     live_reference: bool = False

@@ -24,6 +24,7 @@ class SaferClipObjective:
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
+    needs_labels: ClassVar[bool] = False
 
     cross_modal: float = 1.0
     uni_modal: float = 1.0

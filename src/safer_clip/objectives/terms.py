@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,3 +35,16 @@ def prefer(moved: Tensor, wanted: Tensor, unwanted: Tensor) -> Tensor:
     """
     margin = (moved * unwanted).sum(dim=-1) - (moved * wanted).sum(dim=-1)
     return F.softplus(margin).mean()
+
+
+def among(rows: Tensor, term: Callable[[Tensor, Tensor], Tensor], moved: Tensor, target: Tensor) -> Tensor:
+    """A term of the chosen rows alone; 0 with a gradient of 0 where none is chosen, as a mean of nothing is no number.
+
+    Args:
+        rows: which rows to take: bool ``(b,)``.
+        term: such as :func:`contrast`, whose negatives then are the chosen rows alone.
+        moved: ``(b, d)``.
+        target: ``(b, d)``.
+    """
+    chosen = moved[rows]
+    return term(chosen, target[rows]) if len(chosen) else chosen.sum()
