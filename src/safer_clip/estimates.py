@@ -19,7 +19,7 @@ from safer_clip.memory import measure_peak
 from safer_clip.pairing import pair_own
 from safer_clip.processes import has_accelerator
 from safer_clip.reference import encode_table
-from safer_clip.tuning import TrainingPlan, build_trainer
+from safer_clip.tuning import TrainingPlan, build_trainer, enter_space
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -110,6 +110,7 @@ def _build(encoder: DualEncoder, sample: Dataset, reference: QuadrupletEmbedding
     pairing = pair_own(reference.unsafe_text, reference.safe_text)
     if not has_accelerator():
         config = config.model_copy(update={"precision": "fp32"})  # bf16 is far slower on a processor
+    encoder = enter_space(encoder, sample, config)
     return build_trainer(encoder, sample, ReferenceRows(reference, pairing), order, config)
 
 

@@ -18,6 +18,7 @@ from safer_clip.errors import ConfigError
 from safer_clip.models.lora import SAFE_CLIP_TARGETS, LoraSettings
 from safer_clip.objectives import (
     ClipPlusObjective,
+    HysacObjective,
     Objective,
     SafeClipObjective,
     SaferClipObjective,
@@ -44,6 +45,7 @@ class Method:
         epochs: the paper's.
         batch_size: the paper's.
         lora: the paper's adapters.
+        space: where its objective compares: by cosine, or in hyperbolic space, where its objective has a ``curvature``.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Method:
     epochs: int = 9
     batch_size: int = 48
     lora: LoraSettings = field(default_factory=LoraSettings)
+    space: Literal["cosine", "lorentz"] = "cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,15 @@ METHODS = {
         replace(_SAFE_CLIP, name="safe_clip_code", title="Safe-CLIP (code)", preset={"live_reference": True}),
         Method("safer_clip", "SafeR-CLIP", "arXiv 2511.16743", SaferClipObjective, {}, "nearest", PAPER_SHARES),
         # 50 epochs at most with patience 5 in the paper; there is no early stopping here
+        Method(
+            "hysac",
+            "HySAC",
+            "arXiv 2503.12127",
+            HysacObjective,
+            batch_size=32,
+            lora=_SAFE_CLIP.lora,
+            space="lorentz",
+        ),
         Method("shield_clip", "ShieldCLIP", "arXiv 2609.39688", ShieldClipObjective, batch_size=128),
     )
 }

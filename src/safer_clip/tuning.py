@@ -22,12 +22,14 @@ from safer_clip.editing.base import measure_change
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.files import prepare_output, write_bytes, write_json
+from safer_clip.hyperbolic import bound_traversal, enter_hyperbolic
 from safer_clip.labels import read_labels, tell_unlabelled
 from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import EditMethod, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.models.features import read_alone, read_both
+from safer_clip.models.features import read_plainly, read_through
 from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.pairing import Pairing, pair_nearest, pair_own
@@ -272,6 +274,7 @@ def tune(
     pairing = pair_rows(reference, config.pairing or "own")
     if isinstance(method := method_of(config), EditMethod):
         return _edit(method, encoder, table, ReferenceRows(reference, pairing), config)
+    encoder = enter_space(encoder, table, config)
     order = order_training(pairing.cosines, *_schedule(config))
     trainer = build_trainer(encoder, table, ReferenceRows(reference, pairing), order, config)
     trainer.check_gradients()
@@ -282,9 +285,24 @@ def tune(
     if trainer.args.should_save:
         adapted.save_pretrained(config.output / "adapter")
     merged = merge_adapters(adapted).train(False)
-    read_both(merged)
-    encoder = DualEncoder(merged, encoder.tokenizer, encoder.processor)
+    read_plainly(merged)
+    encoder = replace(encoder, model=merged)
+    if encoder.similarity != COSINE:
+        encoder = bound_traversal(encoder, table)
     return TunedModel(encoder, trainer.progress, pairing, seconds, config.describe(), trainer.state.global_step)
+
+
+def enter_space(encoder: DualEncoder, table: Dataset, config: TrainConfig) -> DualEncoder:
+    """The model with the similarity that its method trains: the cosine as it is, or hyperbolic distance.
+
+    Raises:
+        ConfigError: see :func:`~safer_clip.methods.build_objective`.
+    """
+    method = find_trained(config.method)
+    if method.space == "cosine":
+        return encoder
+    objective: Any = build_objective(method, config.objective)
+    return enter_hyperbolic(encoder, table, objective.curvature)
 
 
 def _edit(
@@ -343,8 +361,8 @@ def build_trainer(
     present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
     sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
     towers = towers_of(sides)
-    if len(towers) == 1:
-        read_alone(encoder.model, "text" if towers == ("text",) else "image")
+    if len(towers) == 1 or encoder.similarity != COSINE:
+        read_through(encoder.model, ["text" if tower == "text" else "image" for tower in towers], encoder.similarity)
     return SafetyTrainer(
         objective=objective,
         sides=sides,

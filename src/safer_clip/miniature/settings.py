@@ -24,6 +24,7 @@ TUNED: dict[str, dict[str, Any]] = {
         "learning_rate": 6e-3,
         "objective": {"redirect": 4.0, "preserve": 0.4, "preserve_generated": 0.4},
     },
+    "hysac": {"learning_rate": 3e-3},
     "uwm": {"objective": {"text_mass": 0.9, "vision_mass": 0.9}},
     "projection": {"objective": {"rank": 6, "text_strength": 0.0, "image_strength": 1.5}},
 }

@@ -1,18 +1,19 @@
-"""Projected features of one modality, and a forward pass through one encoder alone."""
+"""Projected features of one modality, and a forward pass that embeds what a batch holds, in a model's own similarity."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-import torch.nn.functional as F
 from transformers.models.clip.modeling_clip import CLIPOutput
 
-from safer_clip.models.similarity import Modality
+from safer_clip.models.similarity import COSINE, Modality, Similarity
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+_TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
 def project(model: Any, inputs: Mapping[str, Tensor], modality: Modality) -> Tensor:
@@ -21,25 +22,31 @@ def project(model: Any, inputs: Mapping[str, Tensor], modality: Modality) -> Ten
     if whole is not None:
         features: Tensor = whole(**inputs).pooler_output  # projected already, in transformers 5
         return features
-    output = type(model).forward(model, **inputs)  # the class's own, whatever read_alone has put in its place
+    output = type(model).forward(model, **inputs)  # the class's own, whatever read_through has put in its place
     embedded: Tensor = getattr(output, f"{modality}_embeds")
     return embedded
 
 
-def read_alone(model: nn.Module, modality: Modality) -> None:
-    """Let a model's own forward pass take one modality and normalise its embeddings, **in place**, until :func:`read_both`.
+def read_through(model: nn.Module, modalities: Sequence[Modality], similarity: Similarity = COSINE) -> None:
+    """Let a model's own forward pass take these modalities and embed them, **in place**, until :func:`read_plainly`.
 
     Gradients are gathered from all devices only around the model's own forward pass, so that calling one of its encoders
     instead would train each device by itself.
     """
 
     def embed(own: Any, **inputs: Tensor) -> CLIPOutput:
-        rows = F.normalize(project(own, inputs, modality), dim=-1)
-        return CLIPOutput(text_embeds=rows) if modality == "text" else CLIPOutput(image_embeds=rows)
+        parts: dict[Modality, dict[str, Tensor]] = {
+            "text": {name: part for name, part in inputs.items() if name in _TEXT_INPUTS},
+            "image": {name: part for name, part in inputs.items() if name not in _TEXT_INPUTS},
+        }
+        rows = {each: similarity.embed(project(own, parts[each], each).float(), each) for each in modalities}
+        output = CLIPOutput()
+        output.text_embeds, output.image_embeds = rows.get("text"), rows.get("image")
+        return output
 
     model.forward = MethodType(embed, model)
 
 
-def read_both(model: nn.Module) -> None:
-    """Undo :func:`read_alone`, if it was done."""
+def read_plainly(model: nn.Module) -> None:
+    """Undo :func:`read_through`, if it was done."""
     vars(model).pop("forward", None)

@@ -32,6 +32,7 @@ class HysacObjective:
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
+    needs_labels: ClassVar[bool] = False
 
     contrast: float = 1.0
     entailment: float = 1.0
