@@ -1,6 +1,7 @@
 """Training, pairing and reporting from the command line, on a small table of files."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -88,6 +89,7 @@ def test_settings_come_from_yaml_and_options_win(table, tmp_path):
     assert told["epochs"] == METHODS["safe_clip"].epochs
     assert "24 quadruplets" in result.stderr
     assert "27 steps" in result.stderr  # nine epochs of three batches
+    assert re.search(r"parameters, .* trained; measured on cpu: \d+\.\d GiB at the peak of a step", result.stderr)
     assert not (tmp_path / "out").exists()
     missing = run("train", *options, "--model", tmp_path)
     assert "it lacks config.json" in str(missing.exception)
