@@ -9,18 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from safer_clip.attacks.running import attack_model
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
 from safer_clip.environment import describe_hardware, describe_versions
 from safer_clip.errors import ConfigError
+from safer_clip.evaluation.categories import score_categories
+from safer_clip.evaluation.directions import judge_headlines
 from safer_clip.evaluation.examples import choose_rows, collect_examples, join_galleries
 from safer_clip.evaluation.oracle import redirect_unsafe
+from safer_clip.evaluation.paired import PairedComparison, compare_means, compare_sets
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import Scores, collapse_sides, score_against, score_mixed, shuffle_sides
-from safer_clip.evaluation.suite import ClassificationSet, Sides, Suite, add_zero_shot, score_model
+from safer_clip.evaluation.stability import score_changes
+from safer_clip.evaluation.suite import Answers, ClassificationSet, Sides, Suite, add_zero_shot, classify_sets, score_model
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.sources import locate_model
+from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table, find_absent, load_reference
 from safer_clip.results import BASE, Drift, Gallery, MethodResults, Results, Validity
 from safer_clip.tuning import TrainingRecord, load_data, load_encoder, read_training, tune, write_tuned
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = (1, 10)
 EXAMPLES = 4
+_HOUSE_METHOD = "safer_clip"
 Tell = Callable[[str], None]
 
 
@@ -41,12 +50,14 @@ class Comparison:
         suite: what they are measured on.
         methods: figures, by method in the order in which they were added.
         sides: embeddings of the benchmarks, likewise.
+        answers: classes that were found in the classification sets, likewise.
         parameters: how many numbers a model has, likewise.
     """
 
     suite: Suite
     methods: dict[str, MethodResults] = field(default_factory=dict)
     sides: dict[str, Sides] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
 
     def add(self, key: str, title: str, encoder: DualEncoder) -> MethodResults:
@@ -55,11 +66,13 @@ class Comparison:
         base = self.sides.get(BASE)
         scored = score_model(title, embedded, base, self.suite.seed)
         if self.suite.zero_shot:
-            scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
+            self.answers[key] = classify_sets(encoder, self.suite.zero_shot)
+            scored = add_zero_shot(scored, self.answers[key], self.suite.seed)
         rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
         self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
-        told = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
+        told: dict[str, object] = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
+        told |= self._score_queries(embedded, base) | self._attack(encoder, embedded)
         self.methods[key] = scored.model_copy(update=told)
         return self.methods[key]
 
@@ -96,6 +109,14 @@ class Comparison:
         }
         return Validity(pairing=dict(pairing), oracle=oracle, controls=controls)
 
+    def compare_pairs(self) -> dict[str, PairedComparison]:
+        """Every other trained method against SafeR-CLIP, or against the first one, on the same queries."""
+        trained = [key for key in self.methods if key != BASE]
+        if len(trained) < 2:
+            return {}
+        against = _HOUSE_METHOD if _HOUSE_METHOD in trained else trained[0]
+        return {key: self._compare_pair(key, against) for key in trained if key != against}
+
     def show_examples(self) -> Gallery:
         """The same few queries for every model, drawn before any answer was seen."""
         galleries = []
@@ -104,6 +125,38 @@ class Comparison:
             models = {key: sides[name] for key, sides in self.sides.items()}
             galleries.append(collect_examples(name, table, models, rows, self.suite.harmless))
         return join_galleries(galleries)
+
+    def _score_queries(self, embedded: Sides, base: Sides | None) -> dict[str, object]:
+        """What is told of queries one by one: by category, and harmless ones that changed their answer."""
+        tables = self.suite.benchmarks
+        return {
+            "categories": {name: score_categories(sides, tables[name]["category"]) for name, sides in embedded.items()},
+            "changed_answers": {
+                name: score_changes(sides, base[name], tables[name]["safe_caption"], self.suite.seed)
+                for name, sides in embedded.items()
+                if base
+            },
+        }
+
+    def _attack(self, encoder: DualEncoder, embedded: Sides) -> dict[str, object]:
+        settings, tables = self.suite.attack, self.suite.benchmarks
+        if settings is None:
+            return {}
+        whole = {name: sides for name, sides in embedded.items() if sides.has(*SIDES)}
+        return {"attack": {name: attack_model(encoder, tables[name], sides, settings) for name, sides in whole.items()}}
+
+    def _compare_pair(self, key: str, against: str) -> PairedComparison:
+        seed, retrieval = self.suite.seed, {}
+        for name in self.suite.benchmarks:
+            ours, theirs = judge_headlines(self.sides[key][name]), judge_headlines(self.sides[against][name])
+            retrieval[name] = {figure: compare_means(ours[figure], theirs[figure], seed) for figure in ours}
+        right = [
+            {name: 100.0 * (found == np.asarray(labels)) for name, (found, labels) in self.answers[each].items()}
+            for each in (key, against)
+            if each in self.answers
+        ]
+        zero_shot = compare_sets(right[0], right[1], seed) if right else None
+        return PairedComparison(against=against, retrieval=retrieval, zero_shot=zero_shot)
 
     def _redirect(self, sides: QuadrupletEmbeddings, training: QuadrupletEmbeddings) -> dict[str, Scores]:
         variants: dict[str, Scores] = {}
@@ -260,6 +313,7 @@ def build_results(
         data={name: describe_table(table) for name, table in tables.items()},
         base_model={"name": base_name, **described},
         methods=comparison.methods,
+        paired=comparison.compare_pairs(),
         validity=validity,
         gallery=comparison.show_examples(),
     )
