@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from safer_clip.attacks.running import attack_model
+from safer_clip.attacks.settings import AttackSettings
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
-from safer_clip.environment import describe_hardware, describe_versions
+from safer_clip.environment import describe_command, describe_hardware, describe_versions
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.categories import score_categories
 from safer_clip.evaluation.directions import judge_headlines
@@ -218,7 +218,9 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     folder = locate_model(config.model)
     encoder, record = DualEncoder.load(folder), read_training(folder)
     base = load_encoder(config.base) if config.base else None
-    comparison = Comparison(add_own_sets(load_suite(config, config.seed), config))
+    suite = add_own_sets(load_suite(config, config.seed), config)
+    attack = AttackSettings(quadruplets=config.attack, seed=config.seed) if config.attack else None
+    comparison = Comparison(replace(suite, attack=attack))
     for sentence in tell_absent(comparison.suite, alone=base is None):
         tell(sentence)
     if base:
@@ -273,12 +275,18 @@ def add_own_sets(suite: Suite, config: EvaluateConfig) -> Suite:
     Raises:
         DataError: lists everything that is wrong with a set.
     """
-    from safer_clip.data.classification import read_classification
     from safer_clip.data.pools import read_pool
 
-    read = [read_classification(folder) for folder in config.zero_shot]
-    sets = [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
-    return replace(suite, zero_shot=[*suite.zero_shot, *sets], pools=[read_pool(path) for path in config.unsafe_pools])
+    sets = [*suite.zero_shot, *read_sets(config.zero_shot)]
+    return replace(suite, zero_shot=sets, pools=[read_pool(path) for path in config.unsafe_pools])
+
+
+def read_sets(folders: Sequence[Path]) -> list[ClassificationSet]:
+    """A user's own classification sets; raises as :func:`add_own_sets`."""
+    from safer_clip.data.classification import read_classification
+
+    read = [read_classification(folder) for folder in folders]
+    return [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
 
 
 def build_results(
@@ -306,7 +314,7 @@ def build_results(
     return Results(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         title=title,
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=describe_command(),
         seed=comparison.suite.seed,
         versions=describe_versions(),
         hardware=describe_hardware(),
