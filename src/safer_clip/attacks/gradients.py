@@ -69,4 +69,5 @@ def find_token_layer(encoder: DualEncoder) -> torch.nn.Embedding:
 
 
 def _normalise(output: Any) -> Tensor:
-    return F.normalize(output.pooler_output.float(), dim=-1)
+    pooled: Tensor = output.pooler_output
+    return F.normalize(pooled.to(torch.promote_types(pooled.dtype, torch.float32)), dim=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from safer_clip.evaluation.frontier import Curve, Frontier, Utility
 from safer_clip.files import write_bytes
 from safer_clip.report.charts import INK, label_points, new_axes, pick_styles, to_svg, widen
 from safer_clip.report.wording import percent
+from safer_clip.schema import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +34,8 @@ def draw_frontier(frontiers: Mapping[str, Frontier], benchmark: str, utility: Ut
     if not curves:
         return None
     figure, axes = new_axes(AXES[utility], "T*→V and V*→T, mean R@1, %")
-    styles, named = pick_styles(list(frontiers)), {}
+    styles = pick_styles(list(frontiers))
+    named: dict[str, tuple[float, float]] = {}
     for key, curve in curves.items():
         colour, marker = styles[key]
         named |= _draw_line(axes, key, curve, utility, colour, marker)
@@ -40,7 +43,7 @@ def draw_frontier(frontiers: Mapping[str, Frontier], benchmark: str, utility: Ut
     widen(axes)
     titles = {key: frontiers[key].title for key in curves} | {"base": "base model"}
     points = [(titles[key], styles.get(key, (INK, ""))[0], point) for key, point in named.items()]
-    label_points(axes, points, [])
+    label_points(axes, points, [piece for curve in curves.values() for piece in _cut_line(curve, utility)])
     told = ", ".join(f"{frontiers[key].title} {curve.measures[utility].hypervolume:.3f}" for key, curve in curves.items())
     return to_svg(figure, f"frontier-{benchmark}-{utility}", f"{benchmark}: safety against utility; hypervolume {told}")
 
@@ -88,6 +91,17 @@ def _draw_line(
         axes.plot(*points[0.0], "o", color=INK, markersize=6, clip_on=False)
         named["base"] = points[0.0]
     return named
+
+
+def _cut_line(curve: Curve, utility: Utility, pieces: int = 12) -> Iterator[tuple[Interval, Interval]]:
+    """A line in short pieces, each with its extent along both axes, so that names keep clear of a slanting line."""
+    spots = [(point.utility[utility], point.safety) for point in curve.points]
+    for (x0, y0), (x1, y1) in pairwise(spots):
+        shares = [piece / pieces for piece in range(pieces + 1)]
+        places = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in shares]
+        yield from (
+            ((ax, bx) if ax < bx else (bx, ax), (ay, by) if ay < by else (by, ay)) for (ax, ay), (bx, by) in pairwise(places)
+        )
 
 
 def _find_curves(frontiers: Mapping[str, Frontier], benchmark: str, utility: Utility) -> dict[str, Curve]:
