@@ -18,6 +18,8 @@ from transformers import (
     SiglipModel,
 )
 
+from safer_clip.attacks.running import attack_model
+from safer_clip.attacks.settings import AttackSettings
 from safer_clip.config import TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.miniature import load_split
@@ -146,3 +148,16 @@ def test_what_cannot_be_loaded_is_told(encoder, tmp_path):
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ConfigError, match="convert them to safetensors"):
         DualEncoder.load(tmp_path)
+
+
+def test_pixels_can_be_attacked_and_patches_are_refused(folder, table):
+    encoder = DualEncoder.load(folder)
+    settings = AttackSettings(quadruplets=4, tokens=(1, 2), pixels=(4,), candidates=8, steps=2)
+    if encoder.model.config.model_type == "siglip2":
+        with pytest.raises(ConfigError, match="patches"):
+            attack_model(encoder, table, encode_table(encoder, table), settings)
+        return
+    found = attack_model(encoder, table, encode_table(encoder, table), settings)
+    assert found.captions.immovable < 4
+    assert found.captions.rates["2"].success >= found.captions.rates["0"].success
+    assert found.pictures.rates["4"].success >= found.pictures.rates["0"].success

@@ -43,11 +43,12 @@ def attack_model(
     images = _stack(embeddings.safe_image, embeddings.unsafe_image, encoder)
     texts = _stack(embeddings.safe_text, embeddings.unsafe_text, encoder)
 
-    to_images = Targets.among(images, wanted, range(len(images)))
-    edited = attack_captions(encoder, list(chosen["unsafe_caption"]), to_images, max(settings.tokens), settings.candidates)
     pictures = [image.convert("RGB") for image in chosen["unsafe_image"]]
     to_texts = Targets.among(texts, wanted, captions)
     changed = attack_pictures(encoder, pictures, to_texts, settings.pixels, settings.steps, settings.seed)
+
+    to_images = Targets.among(images, wanted, range(len(images)))
+    edited = attack_captions(encoder, list(chosen["unsafe_caption"]), to_images, max(settings.tokens), settings.candidates)
 
     by_tokens = {budget: edited.margins[budget] > 0 for budget in (0, *settings.tokens)}
     by_pixels = {budget: changed[place] > 0 for place, budget in enumerate((0, *settings.pixels))}

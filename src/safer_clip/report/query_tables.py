@@ -36,7 +36,7 @@ def _category_table(results: Results, benchmark: str) -> Table:
             Row(category, [Cell(f"{queries:,}"), *(cell for scores in by_method for cell in _category_cells(scores))])
         )
     columns = ["Queries", *[f"{arrow(d)}" for d in UNSAFE_DIRECTIONS] * len(found)]
-    groups = [("", 1), *((results.methods[key].title, len(UNSAFE_DIRECTIONS)) for key in found)]
+    groups = [("Number", 1), *((results.methods[key].title, len(UNSAFE_DIRECTIONS)) for key in found)]
     return Table(benchmark, "Category", columns, rows, groups)
 
 
@@ -89,7 +89,7 @@ def _attack_table(results: Results, benchmark: str) -> Table:
         ]
         rows.append(Row(results.methods[key].title, cells, base=key == BASE))
     columns = [*tokens, *(f"{budget}/255" if budget != "0" else "0" for budget in pixels), "Queries"]
-    groups = [("Captions, tokens edited", len(tokens)), ("Pictures, largest change of a pixel", len(pixels)), ("", 1)]
+    groups = [("Captions, tokens edited", len(tokens)), ("Pictures, largest change of a pixel", len(pixels)), ("Number", 1)]
     return Table(benchmark, "Method", columns, rows, groups)
 
 
