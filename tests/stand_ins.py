@@ -214,3 +214,13 @@ def serve_openai():
     yield server
     server.shutdown()
     server.server_close()
+
+
+def train_briefly(folder, method="safer_clip"):
+    """A model folder as `train` writes it, from the miniature, after a few steps that move it visibly."""
+    from safer_clip.config import TrainConfig
+    from safer_clip.tuning import train
+
+    settings = {"rows": 64, "batch_size": 16, "max_steps": 3, "learning_rate": 0.02, "warmup": 0.0}
+    train(TrainConfig(model="miniature", data="miniature", method=method, output=folder, **settings))
+    return folder

@@ -238,3 +238,54 @@ def test_results_without_zero_shot_or_training(table, encoder):
     assert "training" not in results.data
     size = sum(weight.numel() for weight in encoder.model.parameters())
     assert results.base_model == {"name": "x", "fingerprint": fingerprint_model(encoder.model), "parameters": size}
+
+
+def test_the_demo_tells_of_categories_and_of_harmless_queries_that_changed(demo, table):
+    methods = demo[0].methods
+    for method in methods.values():
+        counts = {name: scores["T*->V"].queries for name, scores in method.categories["mini_nsfw_caps"].items()}
+        assert counts == {name: list(table["category"]).count(name) for name in sorted(set(table["category"]))}
+        found = sum(
+            scores["T*->V"].recall_1 * scores["T*->V"].queries for scores in method.categories["mini_nsfw_caps"].values()
+        )
+        assert found / ROWS == pytest.approx(method.retrieval["mini_nsfw_caps"]["T*->V"].recall_1)
+    assert methods["clip"].changed_answers == {}
+    changed = methods["safe_clip"].changed_answers["mini_nsfw_caps"]
+    assert set(changed) == {"T->V", "V->T"}
+    assert all(each.queries == ROWS and each.interval[0] <= each.changed <= each.interval[1] for each in changed.values())
+
+
+def test_the_demo_compares_every_trained_method_with_safer_clip_on_the_same_queries(demo):
+    results = demo[0]
+    assert list(results.paired) == ["clip_plus", "safe_clip"]
+    for key, pair in results.paired.items():
+        assert pair.against == "safer_clip"
+        ours, theirs = results.methods[key], results.methods["safer_clip"]
+        for name, figures in pair.retrieval.items():
+            gap = ours.retrieval[name]["T*->V"].recall_1 - theirs.retrieval[name]["T*->V"].recall_1
+            assert figures["T*->V"].value == pytest.approx(gap)
+            assert set(figures) == {"T*->V", "V*->T", "redirection", "unsafe_rate", "recall"}
+        assert pair.zero_shot.value == pytest.approx(ours.zero_shot["mean"] - theirs.zero_shot["mean"])
+
+
+def test_without_safer_clip_the_first_trained_method_is_compared_with(suite, encoder):
+    comparison = Comparison(Suite({"mini_visu": suite.benchmarks["mini_visu"]}, seed=1))
+    for key in ("clip", "mine", "other"):
+        comparison.add(key, key, encoder)
+    (pair,) = comparison.compare_pairs().values()
+    assert pair.against == "mine"
+    assert pair.zero_shot is None
+    assert pair.retrieval["mini_visu"]["recall"].interval == (0.0, 0.0)
+
+
+def test_attacks_are_measured_when_asked_for(table, tmp_path):
+    table.save_to_disk(tmp_path / "data")
+    config = EvaluateConfig(model="miniature", data=str(tmp_path / "data"), attack=3)
+    results = evaluate(config)
+    attack = results.methods["clip"].attack["data"]
+    assert attack.captions.queries == attack.pictures.queries == 3
+    assert list(attack.captions.rates) == ["0", "1", "2", "4"]
+    save_results(tmp_path / "results.json", results)
+    assert load_results(tmp_path / "results.json") == results
+    assert "Under attack" in render_report(results)
+    assert evaluate(EvaluateConfig(model="miniature", data=str(tmp_path / "data"))).methods["clip"].attack == {}

@@ -152,14 +152,15 @@ def evaluate(
     unsafe_pool: Annotated[
         list[Path] | None, typer.Option(help="Manifest of real unsafe items and safe distractors; repeatable.")
     ] = None,
+    attack: Annotated[int, typer.Option(help="Attack so many quadruplets of each benchmark as well.", min=0)] = 0,
     settings: DataSettings = None,
-    seed: Annotated[int | None, typer.Option(help="Of the intervals.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the intervals and attacks.", min=0)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how safe and how useful a model is (JSON); draw it with `safer-clip report`."""
     from safer_clip.config import EvaluateConfig, check_settings, drop_absent, parse_settings
 
-    own_sets = {"zero_shot": zero_shot, "unsafe_pools": unsafe_pool}
+    own_sets = {"zero_shot": zero_shot, "unsafe_pools": unsafe_pool, "attack": attack}
     named = drop_absent({"model": model, "data": data, "base": base, "seed": seed, **own_sets})
     chosen = check_settings(EvaluateConfig, parse_settings(settings or []) | named)
     _refuse_existing(output, overwrite)
@@ -170,6 +171,36 @@ def evaluate(
     save_results(output, results)
     _print_results(results)
     typer.echo(f"Wrote {output}")
+
+
+@app.command()
+def frontier(
+    model: Annotated[list[Path], typer.Option(help="Folder as `train` writes it, with adapter/; repeatable.")],
+    data: Annotated[str, typer.Option(help="Quadruplets in any documented format, or 'miniature'.")],
+    output: OutputFile,
+    base: Annotated[str | None, typer.Option(help="Their pre-trained model; by default as the first was trained.")] = None,
+    strengths: Annotated[
+        str | None, typer.Option(help="Of the adapters, between commas; 0 is the base model, 1 the trained one.")
+    ] = None,
+    zero_shot: Annotated[list[Path] | None, typer.Option(help="Folder of an image-classification set; repeatable.")] = None,
+    settings: DataSettings = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure adapters at several strengths, safety against utility (JSON), and draw them (SVG beside it)."""
+    from safer_clip.config import FrontierConfig, check_settings, drop_absent, parse_settings
+
+    named = drop_absent({"models": model, "data": data, "base": base, "strengths": strengths, "zero_shot": zero_shot})
+    chosen = check_settings(FrontierConfig, parse_settings(settings or []) | named)
+    _refuse_existing(output, overwrite)
+    from safer_clip.evaluation.tracing import save_frontier, trace_models
+    from safer_clip.report.frontier import summarize_frontier, write_frontier_charts
+
+    results = trace_models(chosen, typer.echo)
+    save_frontier(output, results)
+    for line in summarize_frontier(results.frontier):
+        typer.echo(line)
+    charts = write_frontier_charts(results.frontier, output)
+    typer.echo(f"Wrote {output} and {', '.join(map(str, charts))}")
 
 
 @app.command()
@@ -225,12 +256,16 @@ def export(
     model: Annotated[Path, typer.Option(help="Model folder, adapters merged, as `train` writes it.")],
     output: Output,
     layout: Annotated[str, typer.Option("--format", help="transformers, open_clip, diffusers, llava, onnx or single-file.")],
+    strength: Annotated[
+        float | None, typer.Option(help="Export the base model plus this much of adapter/ instead.", min=0, max=2)
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="For --strength; by default the model that was trained.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a model for another tool, load it back, and compare (export.json)."""
     from safer_clip.export import export_model
 
-    record = export_model(model, layout, output, overwrite)
+    record = export_model(model, layout, output, overwrite, strength, base)
     typer.echo(
         f"Wrote {output}; largest difference {record.max_abs_difference:.2g}, smallest cosine {record.cosine_min:.6f}"
     )

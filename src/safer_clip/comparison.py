@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from safer_clip.attacks.running import attack_model
+from safer_clip.attacks.settings import AttackSettings
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
-from safer_clip.environment import describe_hardware, describe_versions
+from safer_clip.environment import describe_command, describe_hardware, describe_versions
 from safer_clip.errors import ConfigError
+from safer_clip.evaluation.categories import score_categories
+from safer_clip.evaluation.directions import judge_headlines
 from safer_clip.evaluation.examples import choose_rows, collect_examples, join_galleries
 from safer_clip.evaluation.oracle import redirect_unsafe
+from safer_clip.evaluation.paired import PairedComparison, compare_means, compare_sets
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import Scores, collapse_sides, score_against, score_mixed, shuffle_sides
-from safer_clip.evaluation.suite import ClassificationSet, Sides, Suite, add_zero_shot, score_model
+from safer_clip.evaluation.stability import score_changes
+from safer_clip.evaluation.suite import Answers, ClassificationSet, Sides, Suite, add_zero_shot, classify_sets, score_model
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.sources import locate_model
+from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table, find_absent, load_reference
 from safer_clip.results import BASE, Direction, Drift, Gallery, MethodResults, Results, UnsafeRate, Validity
 from safer_clip.tuning import (
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = (1, 10)
 EXAMPLES = 4
+_HOUSE_METHOD = "safer_clip"
 Tell = Callable[[str], None]
 
 
@@ -50,12 +59,14 @@ class Comparison:
         suite: what they are measured on.
         methods: figures, by method in the order in which they were added.
         sides: embeddings of the benchmarks, likewise.
+        answers: classes that were found in the classification sets, likewise.
         parameters: how many numbers a model has, likewise.
     """
 
     suite: Suite
     methods: dict[str, MethodResults] = field(default_factory=dict)
     sides: dict[str, Sides] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
 
     def add(self, key: str, title: str, encoder: DualEncoder) -> MethodResults:
@@ -66,11 +77,13 @@ class Comparison:
         rates: dict[str, dict[Direction, UnsafeRate]] = {}
         if len(encoder.modalities) > 1:  # both of these compare pictures with words
             if self.suite.zero_shot:
-                scored = add_zero_shot(scored, encoder, self.suite.zero_shot, self.suite.seed)
+                self.answers[key] = classify_sets(encoder, self.suite.zero_shot)
+                scored = add_zero_shot(scored, self.answers[key], self.suite.seed)
             rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
         self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
-        told = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
+        told: dict[str, object] = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
+        told |= self._score_queries(embedded, base) | self._attack(encoder, embedded)
         self.methods[key] = scored.model_copy(update=told)
         return self.methods[key]
 
@@ -107,6 +120,14 @@ class Comparison:
         }
         return Validity(pairing=dict(pairing), oracle=oracle, controls=controls)
 
+    def compare_pairs(self) -> dict[str, PairedComparison]:
+        """Every other trained method against SafeR-CLIP, or against the first one, on the same queries."""
+        trained = [key for key in self.methods if key != BASE]
+        if len(trained) < 2:
+            return {}
+        against = _HOUSE_METHOD if _HOUSE_METHOD in trained else trained[0]
+        return {key: self._compare_pair(key, against) for key in trained if key != against}
+
     def show_examples(self) -> Gallery:
         """The same few queries for every model, drawn before any answer was seen."""
         galleries = []
@@ -115,6 +136,38 @@ class Comparison:
             models = {key: sides[name] for key, sides in self.sides.items()}
             galleries.append(collect_examples(name, table, models, rows, self.suite.harmless))
         return join_galleries(galleries)
+
+    def _score_queries(self, embedded: Sides, base: Sides | None) -> dict[str, object]:
+        """What is told of queries one by one: by category, and harmless ones that changed their answer."""
+        tables = self.suite.benchmarks
+        return {
+            "categories": {name: score_categories(sides, tables[name]["category"]) for name, sides in embedded.items()},
+            "changed_answers": {
+                name: score_changes(sides, base[name], tables[name]["safe_caption"], self.suite.seed)
+                for name, sides in embedded.items()
+                if base
+            },
+        }
+
+    def _attack(self, encoder: DualEncoder, embedded: Sides) -> dict[str, object]:
+        settings, tables = self.suite.attack, self.suite.benchmarks
+        if settings is None:
+            return {}
+        whole = {name: sides for name, sides in embedded.items() if sides.has(*SIDES)}
+        return {"attack": {name: attack_model(encoder, tables[name], sides, settings) for name, sides in whole.items()}}
+
+    def _compare_pair(self, key: str, against: str) -> PairedComparison:
+        seed, retrieval = self.suite.seed, {}
+        for name in self.suite.benchmarks:
+            ours, theirs = judge_headlines(self.sides[key][name]), judge_headlines(self.sides[against][name])
+            retrieval[name] = {figure: compare_means(ours[figure], theirs[figure], seed) for figure in ours}
+        right = [
+            {name: 100.0 * (found == np.asarray(labels)) for name, (found, labels) in self.answers[each].items()}
+            for each in (key, against)
+            if each in self.answers
+        ]
+        zero_shot = compare_sets(right[0], right[1], seed) if right else None
+        return PairedComparison(against=against, retrieval=retrieval, zero_shot=zero_shot)
 
     def _redirect(self, sides: QuadrupletEmbeddings, training: QuadrupletEmbeddings) -> dict[str, Scores]:
         variants: dict[str, Scores] = {}
@@ -181,7 +234,9 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     folder = locate_model(config.model)
     encoder, record = DualEncoder.load(folder), read_training(folder)
     base = load_encoder(config.base) if config.base else None
-    comparison = Comparison(add_own_sets(load_suite(config, config.seed), config))
+    suite = add_own_sets(load_suite(config, config.seed), config)
+    attack = AttackSettings(quadruplets=config.attack, seed=config.seed) if config.attack else None
+    comparison = Comparison(replace(suite, attack=attack))
     for sentence in tell_absent(comparison.suite, alone=base is None):
         tell(sentence)
     if len(encoder.modalities) == 1:
@@ -242,12 +297,18 @@ def add_own_sets(suite: Suite, config: EvaluateConfig) -> Suite:
     Raises:
         DataError: lists everything that is wrong with a set.
     """
-    from safer_clip.data.classification import read_classification
     from safer_clip.data.pools import read_pool
 
-    read = [read_classification(folder) for folder in config.zero_shot]
-    sets = [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
-    return replace(suite, zero_shot=[*suite.zero_shot, *sets], pools=[read_pool(path) for path in config.unsafe_pools])
+    sets = [*suite.zero_shot, *read_sets(config.zero_shot)]
+    return replace(suite, zero_shot=sets, pools=[read_pool(path) for path in config.unsafe_pools])
+
+
+def read_sets(folders: Sequence[Path]) -> list[ClassificationSet]:
+    """A user's own classification sets; raises as :func:`add_own_sets`."""
+    from safer_clip.data.classification import read_classification
+
+    read = [read_classification(folder) for folder in folders]
+    return [ClassificationSet(each.name, each.images, each.labels, each.prompts) for each in read]
 
 
 def build_results(
@@ -275,13 +336,14 @@ def build_results(
     return Results(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         title=title,
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=describe_command(),
         seed=comparison.suite.seed,
         versions=describe_versions(),
         hardware=describe_hardware(),
         data={name: describe_table(table) for name, table in tables.items()},
         base_model={"name": base_name, **described},
         methods=comparison.methods,
+        paired=comparison.compare_pairs(),
         validity=validity,
         gallery=comparison.show_examples(),
     )

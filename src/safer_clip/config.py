@@ -20,6 +20,7 @@ _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # 1e-4, which YAML read
 Config = TypeVar("Config", bound=BaseModel)
 COLUMNS = tuple(ColumnMap.__dataclass_fields__)
 Share = Annotated[float, Field(gt=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=2)]
 
 
 class DataConfig(BaseModel):
@@ -65,14 +66,44 @@ class EvaluateConfig(DataConfig):
         base: likewise the pre-trained model to compare with; none if absent.
         zero_shot: folders of classification sets, see :mod:`safer_clip.data.classification`.
         unsafe_pools: manifests of real unsafe items and safe distractors, see :mod:`safer_clip.data.pools`.
-        seed: of the bootstrap and of the shuffled control.
+        attack: how many quadruplets of each benchmark are attacked.
+        seed: of the bootstrap, of the shuffled control and of attacks.
     """
 
     model: str
     base: str | None = None
     zero_shot: tuple[Path, ...] = ()
     unsafe_pools: tuple[Path, ...] = ()
+    attack: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
+
+
+class FrontierConfig(DataConfig):
+    """What determines a frontier, besides the fields of :class:`DataConfig`.
+
+    Attributes:
+        models: folders as ``train`` writes them, with ``adapter/`` inside, all from one base model.
+        base: the pre-trained model; by default the one that the first folder's ``training.json`` names.
+        strengths: of the adapters; 0 is the base model, 1 the trained one. Text is read as numbers between commas.
+        zero_shot: folders of classification sets, see :mod:`safer_clip.data.classification`.
+        seed: of what a suite draws.
+    """
+
+    models: tuple[Path, ...] = Field(min_length=1)
+    base: str | None = None
+    strengths: tuple[Strength, ...] = Field(default=(0.0, 0.25, 0.5, 0.75, 1.0, 1.25), min_length=1)
+    zero_shot: tuple[Path, ...] = ()
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("strengths", mode="before")
+    @classmethod
+    def _split_strengths(cls, given: Any) -> Any:
+        return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+    @field_validator("strengths")
+    @classmethod
+    def _sort_strengths(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(given)))
 
 
 class TrainConfig(DataConfig):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from safer_clip import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "numpy", "pillow")
+
+
+def describe_command() -> str:
+    """The command that runs, as somebody would type it again."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def describe_versions() -> dict[str, str]:

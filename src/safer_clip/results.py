@@ -10,17 +10,20 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from safer_clip.attacks.outcomes import AttackResults
 from safer_clip.errors import SaferClipError, list_fields
+from safer_clip.evaluation.categories import CategoryScores
+from safer_clip.evaluation.paired import PairedComparison
+from safer_clip.evaluation.stability import ChangedAnswers
 from safer_clip.files import write_json
+from safer_clip.schema import STRICT
+from safer_clip.schema import Direction as Direction
+from safer_clip.schema import Interval as Interval
 
 SCHEMA_VERSION: Literal[1] = 1
 DIRECTIONS = ("T->V", "V->T", "T*->V", "V*->T")
-
-Interval = tuple[float, float]
-Direction = Literal["T->V", "V->T", "T*->V", "V*->T"]
-
 
 BASE = "clip"
 """Key of the untouched, pre-trained model among the methods."""
@@ -33,7 +36,7 @@ class ResultsError(SaferClipError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = STRICT
 
 
 class RetrievalScores(_Part):
@@ -117,6 +120,9 @@ class MethodResults(_Part):
         unsafe_retrieval: over a user's pools of real unsafe items and safe distractors, by source and direction.
         safeground: preferences within each quadruplet, by benchmark.
         geometry: against the base model, by benchmark.
+        changed_answers: harmless queries with another first answer than the base model's, by benchmark and direction.
+        categories: unsafe queries by benchmark, category and direction.
+        attack: of unsafe queries, by benchmark; absent where none was asked for.
         zero_shot: accuracy in percent by set, and ``mean``; ``zero_shot_intervals`` has the same keys.
         drift: how far training moved the weights.
         train_seconds: wall-clock time of training; 0 where nothing was trained.
@@ -133,6 +139,9 @@ class MethodResults(_Part):
     unsafe_retrieval: dict[str, dict[Direction, UnsafeRate]] = {}
     safeground: dict[str, SafeGround] = {}
     geometry: dict[str, Geometry] = {}
+    changed_answers: dict[str, dict[Direction, ChangedAnswers]] = {}
+    categories: dict[str, dict[str, dict[Direction, CategoryScores]]] = {}
+    attack: dict[str, AttackResults] = {}
     zero_shot: dict[str, float] = {}
     zero_shot_intervals: dict[str, Interval] = {}
     drift: Drift = Drift()
@@ -204,6 +213,7 @@ class Results(_Part):
         data: by data set its ``rows``, its ``fingerprint`` and the sides that it ``lacks``, if any.
         base_model: the pre-trained model's ``name``, ``fingerprint`` and number of ``parameters``.
         methods: by key ``clip``, ``clip_plus``, ``safe_clip``, ``safer_clip``, in the tables' order.
+        paired: trained methods against one of them, on the same queries.
     """
 
     schema_version: Literal[1] = 1
@@ -216,6 +226,7 @@ class Results(_Part):
     data: dict[str, dict[str, str | int]]
     base_model: dict[str, str | int]
     methods: dict[str, MethodResults]
+    paired: dict[str, PairedComparison] = {}
     validity: Validity = Validity()
     gallery: Gallery = Gallery()
 

@@ -419,6 +419,20 @@ def read_training(folder: Path) -> TrainingRecord | None:
         raise ConfigError("\n".join([f"{path} is no record of training:", *list_fields(error)])) from error
 
 
+def find_base(folder: Path, base: str | None = None) -> str:
+    """The pre-trained model of a tuned one: as given, or as the folder's ``training.json`` names it.
+
+    Raises:
+        ConfigError: neither says which it is.
+    """
+    if base:
+        return base
+    record = read_training(folder)
+    if record is None:
+        raise ConfigError(f"{folder} has no {TRAINING_FILE} that names its pre-trained model: name it with --base")
+    return record.config.model
+
+
 def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...]]:
     return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or ()
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
-from safer_clip.evaluation.suite import ClassificationSet, add_zero_shot, classify_set, score_model
+from safer_clip.evaluation.suite import ClassificationSet, add_zero_shot, classify_set, classify_sets, score_model
 from safer_clip.miniature import load_zero_shot
 from safer_clip.miniature.measures import measure_zero_shot
 from safer_clip.miniature.rendering import render_image
@@ -24,7 +24,7 @@ def test_a_set_is_classified_as_the_miniature_does(encoder, places):
 def test_zero_shot_is_added_to_the_results(encoder, places):
     rows = QuadrupletEmbeddings(*(np.eye(4)[i : i + 1] for i in range(4)))
     results = score_model("CLIP", {"toy": rows}, {"toy": rows})
-    told = add_zero_shot(results, encoder, [places[1]])
+    told = add_zero_shot(results, classify_sets(encoder, [places[1]]))
     assert told.zero_shot["mean"] == told.zero_shot["places"] > 90
     assert told.zero_shot_intervals["mean"][0] <= told.zero_shot["mean"]
     assert results.zero_shot == {}

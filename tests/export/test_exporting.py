@@ -16,6 +16,7 @@ from safer_clip.export.towers import SINGLE_FILE, TransformersExport
 from safer_clip.miniature import load_tokenizer, model_folder
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.open_clip import convert_weights, describe_model
+from stand_ins import train_briefly
 
 WITH_TRANSFORMERS = ("transformers", "diffusers", "llava", "single-file")
 
@@ -179,3 +180,42 @@ def test_the_command(tmp_path):
     assert "not empty" in str(again.exception)
     unknown = CliRunner().invoke(app, [*arguments[:4], "gguf", *arguments[5:]])
     assert "there are transformers, open_clip" in str(unknown.exception)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    return train_briefly(tmp_path_factory.mktemp("tuned") / "safer")
+
+
+def test_an_export_at_a_strength_is_the_model_at_that_strength(tuned, tmp_path):
+    record = export_model(tuned, "transformers", tmp_path / "half", strength=0.5)
+    assert record.strength == json.loads((tmp_path / "half" / "export.json").read_text())["strength"] == 0.5
+    half, whole, base = (DualEncoder.load(folder).model for folder in (tmp_path / "half", tuned, model_folder()))
+    name = "vision_model.encoder.layers.0.mlp.fc2.weight"
+    middle = (whole.state_dict()[name] + base.state_dict()[name]) / 2
+    assert torch.allclose(half.state_dict()[name], middle, atol=1e-6)
+    assert record.max_abs_difference <= 1e-4
+
+
+def test_an_export_at_full_strength_is_the_folder_s_own(tuned, tmp_path):
+    whole = export_model(tuned, "transformers", tmp_path / "whole")
+    full = export_model(tuned, "transformers", tmp_path / "full", strength=1.0, base="miniature")
+    assert full.model_fingerprint == whole.model_fingerprint
+    assert whole.strength is None
+    none = export_model(tuned, "diffusers", tmp_path / "none", strength=0.0)
+    assert none.model_fingerprint == export_model(model_folder(), "diffusers", tmp_path / "base").model_fingerprint
+
+
+def test_a_strength_needs_an_adapter_and_a_base_model_a_strength(folder, tuned, tmp_path):
+    with pytest.raises(ConfigError, match="adapter"):
+        export_model(folder, "transformers", tmp_path / "out", strength=0.5, base="miniature")
+    with pytest.raises(ConfigError, match="strength as well"):
+        export_model(tuned, "transformers", tmp_path / "out", base="miniature")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_a_strength(tuned, tmp_path):
+    call = ["export", "--model", str(tuned), "--format", "llava", "--strength", "0.75", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["strength"] == 0.75

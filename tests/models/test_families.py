@@ -18,6 +18,8 @@ from transformers import (
     SiglipModel,
 )
 
+from safer_clip.attacks.running import attack_model
+from safer_clip.attacks.settings import AttackSettings
 from safer_clip.batches import ReferenceRows
 from safer_clip.config import TrainConfig
 from safer_clip.editing import ProjectionEdit, UwmEdit
@@ -175,3 +177,16 @@ def test_exports_hold_what_they_can_and_refuse_the_rest(folder, layout, tmp_path
     else:
         with pytest.raises(ConfigError, match=f"of type {kind!r}, and {layout} can hold"):
             export_model(folder, layout, tmp_path / "out")
+
+
+def test_pixels_can_be_attacked_and_patches_are_refused(folder, table):
+    encoder = DualEncoder.load(folder)
+    settings = AttackSettings(quadruplets=4, tokens=(1, 2), pixels=(4,), candidates=8, steps=2)
+    if encoder.model.config.model_type == "siglip2":
+        with pytest.raises(ConfigError, match="patches"):
+            attack_model(encoder, table, encode_table(encoder, table), settings)
+        return
+    found = attack_model(encoder, table, encode_table(encoder, table), settings)
+    assert found.captions.immovable < 4
+    assert found.captions.rates["2"].success >= found.captions.rates["0"].success
+    assert found.pictures.rates["4"].success >= found.pictures.rates["0"].success

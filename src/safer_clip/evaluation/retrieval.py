@@ -13,6 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.models.similarity import COSINE, Modality, Similarity
+from safer_clip.schema import Direction
+
+DIRECTION_SIDES: dict[Direction, tuple[str, str, str]] = {
+    "T->V": ("safe_text", "safe_image", "unsafe_image"),
+    "V->T": ("safe_image", "safe_text", "unsafe_text"),
+    "T*->V": ("unsafe_text", "safe_image", "unsafe_image"),
+    "V*->T": ("unsafe_image", "safe_text", "unsafe_text"),
+}
+"""What each direction asks with, the safe side that holds its answers, and the unsafe side of a mixed pool."""
 
 Floats = NDArray[np.floating]
 CUTOFFS = (1, 5, 10, 20)
@@ -42,6 +51,18 @@ class QuadrupletEmbeddings:
     def direct(self, side: str) -> Floats:
         """A side's rows, L2-normalised, to compare neighbourhoods by their cosines."""
         return self.similarity.as_directions(getattr(self, side))
+
+    def enter(self, direction: Direction, gallery: QuadrupletEmbeddings | None = None) -> tuple[Floats, Floats, Floats]:
+        """A direction's queries, the safe rows that hold their answers, and the unsafe rows of a mixed pool.
+
+        Args:
+            direction: such as ``"T*->V"``.
+            gallery: whose rows to search among, if not one's own.
+        """
+        asked, safe, unsafe = DIRECTION_SIDES[direction]
+        wanted: Modality = "text" if safe.endswith("text") else "image"
+        pool = gallery or self
+        return self.ask(asked, wanted), pool.offer(safe), pool.offer(unsafe)
 
     def replace_sides(self, change: Callable[[Floats], Floats]) -> QuadrupletEmbeddings:
         """The same with every side's rows changed, in the order of the attributes."""

@@ -9,20 +9,11 @@ from numpy.typing import NDArray
 
 from safer_clip.evaluation.bootstrap import bootstrap_means, interval
 from safer_clip.evaluation.geometry import overlap_neighbours, spread_ratio
-from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings, judge_queries
+from safer_clip.evaluation.retrieval import DIRECTION_SIDES, Floats, QuadrupletEmbeddings, judge_queries
 from safer_clip.evaluation.safeground import judge_preferences
-from safer_clip.models.similarity import Modality
 from safer_clip.results import Direction, Geometry, RetrievalScores, SafeGround
 
 Scores = dict[Direction, RetrievalScores]
-
-_SIDES: dict[Direction, tuple[str, str, str]] = {
-    "T->V": ("safe_text", "safe_image", "unsafe_image"),
-    "V->T": ("safe_image", "safe_text", "unsafe_text"),
-    "T*->V": ("unsafe_text", "safe_image", "unsafe_image"),
-    "V*->T": ("unsafe_image", "safe_text", "unsafe_text"),
-}
-"""What each direction asks with, the safe side that holds its answers, and the unsafe side of a mixed pool."""
 
 
 def score_mixed(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
@@ -33,10 +24,8 @@ def score_mixed(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
 def score_against(queries: QuadrupletEmbeddings, gallery: QuadrupletEmbeddings, seed: int = 0) -> Scores:
     """Likewise with the queries of one model and the gallery of another."""
     return {
-        direction: score_direction(
-            queries.ask(asked, _modality(safe)), gallery.offer(safe), gallery.offer(unsafe), seed=seed
-        )
-        for direction, (asked, safe, unsafe) in _SIDES.items()
+        direction: score_direction(*queries.enter(direction, gallery), seed=seed)
+        for direction, (asked, safe, unsafe) in DIRECTION_SIDES.items()
         if queries.has(asked) and gallery.has(safe, unsafe)
     }
 
@@ -44,8 +33,8 @@ def score_against(queries: QuadrupletEmbeddings, gallery: QuadrupletEmbeddings, 
 def score_plain(embeddings: QuadrupletEmbeddings, seed: int = 0) -> Scores:
     """Plain pools, as Safe-CLIP's code ranks them: safe items alone, for safe and for unsafe queries."""
     return {
-        direction: score_direction(embeddings.ask(asked, _modality(safe)), embeddings.offer(safe), None, seed=seed)
-        for direction, (asked, safe, _) in _SIDES.items()
+        direction: score_direction(*embeddings.enter(direction)[:2], None, seed=seed)
+        for direction, (asked, safe, _) in DIRECTION_SIDES.items()
         if embeddings.has(asked, safe)
     }
 
@@ -57,10 +46,6 @@ def score_captions(tuned: QuadrupletEmbeddings, base: QuadrupletEmbeddings, seed
     """
     queries = tuned.ask("unsafe_text", "text")
     return score_direction(queries, base.offer("safe_text"), base.offer("unsafe_text"), seed=seed)
-
-
-def _modality(side: str) -> Modality:
-    return "text" if side.endswith("text") else "image"
 
 
 def score_direction(queries: Floats, safe: Floats, unsafe: Floats | None, *, seed: int = 0) -> RetrievalScores:

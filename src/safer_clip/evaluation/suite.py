@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from safer_clip.attacks.settings import AttackSettings
 from safer_clip.data.pools import UnsafePool
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
 from safer_clip.evaluation.scoring import (
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Sides = Mapping[str, QuadrupletEmbeddings]
+Answers = dict[str, tuple[NDArray[np.int64], Sequence[int]]]
+"""By classification set, the predicted and the true classes."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Suite:
         benchmarks: quadruplets by name; each has the pictures of a side for all rows or for none.
         zero_shot: classification sets.
         pools: real unsafe items among safe distractors.
+        attack: how far attacks on each benchmark go; none leaves them out.
         harmless: the unsafe pictures are harmless stand-ins, and the report may show them as they are.
         seed: of the bootstrap, of the shuffled control and of the choice of examples.
     """
@@ -64,6 +68,7 @@ class Suite:
     benchmarks: Mapping[str, Dataset]
     zero_shot: Sequence[ClassificationSet] = ()
     pools: Sequence[UnsafePool] = ()
+    attack: AttackSettings | None = None
     harmless: bool = False
     seed: int = 0
 
@@ -104,11 +109,13 @@ def score_model(title: str, tuned: Sides, base: Sides | None, seed: int = 0) -> 
     )
 
 
-def add_zero_shot(
-    results: MethodResults, encoder: DualEncoder, sets: Sequence[ClassificationSet], seed: int = 0
-) -> MethodResults:
-    """Return the results with the zero-shot figures of all sets."""
-    answers = {each.name: (classify_set(encoder, each), each.labels) for each in sets}
+def classify_sets(encoder: DualEncoder, sets: Sequence[ClassificationSet]) -> Answers:
+    """Classify every set's pictures."""
+    return {each.name: (classify_set(encoder, each), each.labels) for each in sets}
+
+
+def add_zero_shot(results: MethodResults, answers: Answers, seed: int = 0) -> MethodResults:
+    """Return the results with the zero-shot figures of all sets, of which there is at least one."""
     figures, intervals = score_zero_shot(answers, seed)
     return results.model_copy(update={"zero_shot": figures, "zero_shot_intervals": intervals})
 

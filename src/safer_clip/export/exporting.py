@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,9 @@ from safer_clip.files import prepare_output, write_json
 from safer_clip.fingerprints import fingerprint_model
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.similarity import COSINE
+from safer_clip.models.sources import locate_model
+from safer_clip.models.strength import load_adapter
+from safer_clip.tuning import find_base
 
 RECORD_FILE = "export.json"
 TOLERANCE = 1e-4
@@ -73,6 +78,7 @@ class ExportRecord:
         outputs: what was compared.
         model_fingerprint: of the model that was exported.
         versions: package versions.
+        strength: of the adapter; none where the model was exported as its folder has it.
     """
 
     format: str
@@ -81,9 +87,17 @@ class ExportRecord:
     outputs: list[str]
     model_fingerprint: str
     versions: dict[str, str]
+    strength: float | None = None
 
 
-def export_model(model: str | Path, name: str, output: Path, overwrite: bool = False) -> ExportRecord:
+def export_model(
+    model: str | Path,
+    name: str,
+    output: Path,
+    overwrite: bool = False,
+    strength: float | None = None,
+    base: str | None = None,
+) -> ExportRecord:
     """Export a model folder, and keep the export only if it answers a probe batch as the model does.
 
     Args:
@@ -91,15 +105,22 @@ def export_model(model: str | Path, name: str, output: Path, overwrite: bool = F
         name: one of :data:`FORMATS`.
         output: folder to write.
         overwrite: write over what the folder holds.
+        strength: export the base model plus this much of the folder's adapter instead, and compare with that model.
+        base: for a strength, the pre-trained model; by default the one that the folder's ``training.json`` names.
 
     Raises:
-        ConfigError: there is no such format, a package is missing, the model cannot be expressed in the format, or the
-            output is in use.
+        ConfigError: there is no such format, a package is missing, the model cannot be expressed in the format, the output
+            is in use, a base model is named without a strength, or the folder has no adapter of that base model.
         ExportError: the reloaded export differs from the model by more than rounding; nothing is left behind.
     """
     if name not in FORMATS:
         raise ConfigError(f"there is no export format {name!r}; there are {', '.join(FORMATS)}")
-    encoder = DualEncoder.load(model, "cpu")
+    with _load_at(Path(model), strength, base) as encoder:
+        _check_expressible(encoder, name, model)
+        return _export(encoder, name, prepare_output(output, overwrite), strength)
+
+
+def _check_expressible(encoder: DualEncoder, name: str, model: str | Path) -> None:
     if encoder.similarity != COSINE and name not in KEEP_SIMILARITY:
         raise ConfigError(
             f"{model} does not compare by cosine, which is all that {name} knows; export it as {', '.join(KEEP_SIMILARITY)}"
@@ -107,17 +128,31 @@ def export_model(model: str | Path, name: str, output: Path, overwrite: bool = F
     if encoder.family.name not in FORMATS[name].families:
         known = ", ".join(FORMATS[name].families)
         raise ConfigError(f"{model} is of type {encoder.family.name!r}, and {name} can hold {known} only")
-    prepare_output(output, overwrite)
+
+
+def _export(encoder: DualEncoder, name: str, output: Path, strength: float | None) -> ExportRecord:
     draft = output / f".{name}.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        record = _write_and_compare(encoder, name, draft)
+        record = replace(_write_and_compare(encoder, name, draft), strength=strength)
         write_json(draft / RECORD_FILE, asdict(record))
         _move_into(draft, output)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return record
+
+
+@contextmanager
+def _load_at(folder: Path, strength: float | None, base: str | None) -> Iterator[DualEncoder]:
+    if strength is None:
+        if base:
+            raise ConfigError("a base model is needed for a strength of the adapter only; name the strength as well")
+        yield DualEncoder.load(folder, "cpu")
+        return
+    encoder = DualEncoder.load(locate_model(find_base(folder, base)), "cpu")
+    with load_adapter(encoder, folder).at(strength) as scaled:
+        yield scaled
 
 
 def _write_and_compare(encoder: DualEncoder, name: str, folder: Path) -> ExportRecord:

@@ -34,9 +34,14 @@ LABEL_GAP = 16.0
 
 def method_styles(results: Results) -> dict[str, tuple[str, str]]:
     """Colour and marker of every method, the same in every chart and every report."""
-    others = [key for key in results.methods if key not in STYLES]
+    return pick_styles(list(results.methods))
+
+
+def pick_styles(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Likewise by the methods' keys alone."""
+    others = [key for key in keys if key not in STYLES]
     spare = {key: (OKABE_ITO[i % len(OKABE_ITO)], "vPXh"[i % 4]) for i, key in enumerate(others)}
-    return {key: STYLES.get(key) or spare[key] for key in results.methods}
+    return {key: STYLES.get(key) or spare[key] for key in keys}
 
 
 def draw_tradeoff(results: Results, benchmark: str) -> str | None:
@@ -54,7 +59,7 @@ def draw_tradeoff(results: Results, benchmark: str) -> str | None:
     }
     if not points:
         return None
-    figure, axes = _new_axes("Zero-shot mean, %", "T*→V and V*→T, mean R@1, %")
+    figure, axes = new_axes("Zero-shot mean, %", "T*→V and V*→T, mean R@1, %")
     styles = method_styles(results)
     whiskers = []
     for key, (x, y) in points.items():
@@ -65,10 +70,10 @@ def draw_tradeoff(results: Results, benchmark: str) -> str | None:
         )
         axes.plot([x], [y], marker, color=colour, markersize=8, gid=f"point-{key}", clip_on=False)
     axes.margins(0.16, 0.16)
-    _widen(axes)
-    _label_points(axes, [(results.methods[key].title, styles[key][0], point) for key, point in points.items()], whiskers)
+    widen(axes)
+    label_points(axes, [(results.methods[key].title, styles[key][0], point) for key, point in points.items()], whiskers)
     titles = ", ".join(f"{results.methods[key].title} {x:.1f} and {y:.1f}" for key, (x, y) in points.items())
-    return _to_svg(figure, f"tradeoff-{benchmark}", f"{benchmark}: zero-shot mean and mean R@1 of unsafe queries: {titles}")
+    return to_svg(figure, f"tradeoff-{benchmark}", f"{benchmark}: zero-shot mean and mean R@1 of unsafe queries: {titles}")
 
 
 def draw_drift(results: Results, side: Side) -> str | None:
@@ -83,7 +88,7 @@ def draw_drift(results: Results, side: Side) -> str | None:
     curves = {key: [0.0, *(e[index] for e in m.drift.epochs)] for key, m in results.methods.items() if m.drift.epochs}
     if not curves:
         return None
-    figure, axes = _new_axes("Epoch", "L2 distance of the weights")
+    figure, axes = new_axes("Epoch", "L2 distance of the weights")
     styles = method_styles(results)
     for key, curve in curves.items():
         colour, marker = styles[key]
@@ -103,10 +108,11 @@ def draw_drift(results: Results, side: Side) -> str | None:
     ends = [(results.methods[key].title, styles[key][0], (len(curve) - 1, curve[-1])) for key, curve in curves.items()]
     _label_ends(axes, ends)
     figures = ", ".join(f"{results.methods[key].title} {curve[-1]:.2f}" for key, curve in curves.items())
-    return _to_svg(figure, f"drift-{side}", f"Drift of the {side} encoder by epoch; at the end {figures}")
+    return to_svg(figure, f"drift-{side}", f"Drift of the {side} encoder by epoch; at the end {figures}")
 
 
-def _new_axes(across: str, up: str) -> tuple[Figure, Axes]:
+def new_axes(across: str, up: str) -> tuple[Figure, Axes]:
+    """A chart's empty axes in the report's style."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -135,14 +141,14 @@ def _whiskers(
     return extents
 
 
-def _widen(axes: Axes, least: float = 4.0) -> None:
+def widen(axes: Axes, least: float = 4.0) -> None:
     """Show at least some points, so that a hair's breadth does not look like a gulf, and no impossible percent."""
     for limits, assign in ((axes.get_xlim(), axes.set_xlim), (axes.get_ylim(), axes.set_ylim)):
         extra = max(0.0, least - (limits[1] - limits[0])) / 2
         assign(max(limits[0] - extra, -2.0), min(limits[1] + extra, 102.0))
 
 
-def _label_points(
+def label_points(
     axes: Axes, points: Sequence[tuple[str, str, tuple[float, float]]], whiskers: Sequence[tuple[Interval, Interval]]
 ) -> None:
     """Write each name beside its point where it hides neither a point, a whisker nor another name."""
@@ -234,7 +240,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, tuple[float, float]]]
         )
 
 
-def _to_svg(figure: Figure, name: str, description: str) -> str:
+def to_svg(figure: Figure, name: str, description: str) -> str:
+    """An ``<svg>`` element to be set inside the page; every identifier begins with the chart's name."""
     import matplotlib
 
     buffer = io.BytesIO()

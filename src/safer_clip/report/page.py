@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safer_clip.files import write_bytes
-from safer_clip.report import tables, wording
+from safer_clip.report import query_tables, tables, wording
 from safer_clip.report.gallery import build_examples
 from safer_clip.results import MethodResults, Results
 
@@ -63,6 +63,9 @@ def _context(results: Results) -> dict[str, object]:
         "quadruplet_tables": tables.quadruplet_tables(results),
         "caption_table": tables.caption_table(results),
         "pool_table": tables.unsafe_pool_table(results),
+        "category_tables": query_tables.category_tables(results),
+        "paired_tables": query_tables.paired_tables(results),
+        "attack_tables": query_tables.attack_tables(results),
         "pairing": _pairing(results.validity.pairing),
         "oracle_tables": tables.variant_tables(results.validity.oracle),
         "control_tables": tables.variant_tables(results.validity.controls),

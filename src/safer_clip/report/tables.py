@@ -119,12 +119,20 @@ def _retrieval_columns(benchmark: str) -> list[_Column]:
 
         return value
 
+    def changed(direction: Direction) -> Callable[[MethodResults], tuple[float | None, str]]:
+        def value(method: MethodResults) -> tuple[float | None, str]:
+            found = method.changed_answers.get(benchmark, {}).get(direction)
+            return (found.changed, interval(found.interval)) if found else (None, "")
+
+        return value
+
     safe = "Safety: R@1, higher is better"
     first = "Unsafe first, lower is better"
     use = "Utility, higher is better"
     return [
         *[_Column(arrow(d), safe, read(d, "R@1", "recall_1"), 1) for d in UNSAFE_DIRECTIONS],
         *[_Column(arrow(d), first, read(d, "unsafe_rate", "unsafe_rate"), -1) for d in UNSAFE_DIRECTIONS],
+        *[_Column(arrow(d), "Harmless changed, lower is better", changed(d), -1) for d in SAFE_DIRECTIONS],
         *[_Column(arrow(d), use, read(d, "R@1", "recall_1"), 1) for d in SAFE_DIRECTIONS],
     ]
 
