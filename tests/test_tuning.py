@@ -8,7 +8,7 @@ import pytest
 import torch
 from datasets import Dataset, Image
 
-from safer_clip.config import TrainConfig
+from safer_clip.config import DataConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.miniature import load_encoder, load_split
@@ -386,3 +386,13 @@ def test_two_processes_train_as_one_that_accumulates(configure, without, data, s
     found = DualEncoder.load(shared.output).model.state_dict()
     for name, weight in alone.encoder.model.state_dict().items():
         assert torch.allclose(found[name], weight, atol=1e-6), name
+
+
+def test_categories_are_those_of_the_taxonomy_that_is_named(tmp_path):
+    rows = [
+        {"safe_caption": f"a dog {tag}", "unsafe_caption": f"a cat {tag}", "category": tag} for tag in ("horror", "weapons")
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    config = {"data": str(tmp_path / "rows.jsonl")}
+    assert load_data(DataConfig(**config))["category"][:] == ["unknown", "violence"]
+    assert load_data(DataConfig(**config, taxonomy="miniature"))["category"][:] == ["horror", "weapons"]

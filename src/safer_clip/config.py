@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from safer_clip.data.reading import ColumnMap
+from safer_clip.data.tags import Taxonomy
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.methods import METHODS, EditMethod, Method, PairingName, build_edit, build_objective, find_method
 from safer_clip.models.lora import TOWERS, LoraSettings, Tower
@@ -34,6 +35,7 @@ class DataConfig(BaseModel):
         unsafe_root: for ViSU and NSFW-Caps, the folder of the unsafe pictures.
         columns: the source's names for columns, such as ``{"safe_caption": "text"}``.
         split: of a data set that has several.
+        taxonomy: the categories that tags are mapped to, ``"i2p"`` or ``"miniature"``.
         max_bad_rows: rows with problems that may be left out.
         rows: use the first so many rows only.
     """
@@ -46,6 +48,7 @@ class DataConfig(BaseModel):
     unsafe_root: Path | None = None
     columns: dict[str, str] = {}
     split: str | None = None
+    taxonomy: Taxonomy = "i2p"
     max_bad_rows: int = Field(default=0, ge=0)
     rows: int | None = Field(default=None, ge=1)
 
@@ -184,7 +187,7 @@ class TrainConfig(DataConfig):
 
     def describe(self) -> dict[str, Any]:
         """The settings that influence the weights, as plain values; paths are left out."""
-        paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "columns", "split"}
+        paths = {"model", "data", "output", "image_root", "coco_root", "unsafe_root", "columns", "split", "taxonomy"}
         unused = _OF_TRAINING if isinstance(find_method(self.method), EditMethod) else set()
         return self.model_dump(mode="json", exclude=paths | {"save_every", "workers"} | unused)
 

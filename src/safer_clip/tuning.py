@@ -91,7 +91,7 @@ def read_data(config: DataConfig) -> ReadResult:
         columns=ColumnMap(**config.columns) if config.columns else None,
         coco_root=config.coco_root,
         unsafe_root=config.unsafe_root,
-        options=ReadOptions(max_bad_rows=config.max_bad_rows, split=config.split),
+        options=ReadOptions(max_bad_rows=config.max_bad_rows, taxonomy=config.taxonomy, split=config.split),
     )
 
 
