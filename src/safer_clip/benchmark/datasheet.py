@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safer_clip.benchmark.workplace import Workplace, read_manifest
 from safer_clip.files import write_bytes
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from safer_clip.templates import load_templates
 
 DATASHEET_FILE = "datasheet.md"
 
@@ -18,7 +15,7 @@ def write_datasheet(place: Workplace, stats: dict[str, Any]) -> None:
     """Write the datasheet atomically; no caption, address or local path is in it."""
     manifest = read_manifest(place.folder)
     text = (
-        _environment()
+        load_templates("safer_clip.benchmark", autoescape=False)
         .get_template("datasheet.md.j2")
         .render(
             stats=stats,
@@ -30,16 +27,3 @@ def write_datasheet(place: Workplace, stats: dict[str, Any]) -> None:
         )
     )
     write_bytes(place.folder / DATASHEET_FILE, text.encode())
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("safer_clip.benchmark", "."),
-        autoescape=False,  # Markdown of names and numbers
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -9,11 +9,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -29,6 +27,7 @@ from safer_clip.benchmark.review_pictures import encode_picture
 from safer_clip.benchmark.review_session import Pair, ReviewError, ReviewSession
 from safer_clip.benchmark.verdicts import append_verdict, read_verdicts
 from safer_clip.errors import SaferClipError, list_fields
+from safer_clip.templates import load_templates
 
 if TYPE_CHECKING:
     from starlette.types import ExceptionHandler
@@ -106,7 +105,7 @@ class _Routes:
         self.desk = desk
 
     async def show_page(self, request: Request) -> Response:
-        page = _environment().get_template("page.html.j2")
+        page = load_templates("safer_clip.benchmark", "review_page").get_template("page.html.j2")
         content = page.render(
             reviewer=self.desk.reviewer,
             folder=self.desk.folder,
@@ -159,14 +158,3 @@ def _explain(status: int) -> ExceptionHandler:
         return JSONResponse({"error": str(error)}, status_code=status)
 
     return answer
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("safer_clip.benchmark", "review_page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safer_clip.errors import ConfigError
 from safer_clip.files import write_bytes
 from safer_clip.report import tables, wording
 from safer_clip.report.tables import Cell
 from safer_clip.results import Results
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from safer_clip.templates import load_templates
 
 TEMPLATE = "card.md.j2"
 
@@ -58,9 +54,10 @@ def render_card(results: Results, title: str, method: str | None = None, licence
     found = results.methods[key]
     shown = results.model_copy(update={"methods": {k: v for k, v in results.methods.items() if k in ("clip", key)}})
     return (
-        _environment()
+        load_templates("safer_clip.report", autoescape=False)  # nothing in a card comes from the data but names and numbers
         .get_template(TEMPLATE)
         .render(
+            write_cell=_write_cell,
             card_data=_describe_metadata(results, key, title, licence),
             title=title,
             method_title=found.title,
@@ -101,21 +98,6 @@ def _describe_metadata(results: Results, key: str, title: str, licence: str | No
 def _is_hub_name(name: object) -> bool:
     """Whether a name could be a repository's: the hub refuses others, and a local path tells more than it should."""
     return isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/"))
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("safer_clip.report", "."),
-        autoescape=False,  # Markdown; nothing in a card comes from the data but names and numbers
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = _write_cell
-    return environment
 
 
 def _write_cell(cell: Cell) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safer_clip.files import write_bytes
 from safer_clip.report import query_tables, tables, wording
 from safer_clip.report.gallery import build_examples
 from safer_clip.results import MethodResults, Results
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from safer_clip.templates import load_templates
 
 TEMPLATE = "report.html.j2"
 
@@ -23,25 +19,12 @@ def render_report(results: Results) -> str:
     Raises:
         ReportError: a picture of the gallery is missing or is not embedded.
     """
-    return _environment().get_template(TEMPLATE).render(_context(results))
+    return load_templates("safer_clip.report").get_template(TEMPLATE).render(_context(results))
 
 
 def write_report(results: Results, path: Path) -> None:
     """Write the page atomically; raises as :func:`render_report`."""
     write_bytes(path, render_report(results).encode())
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("safer_clip.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _context(results: Results) -> dict[str, object]:
