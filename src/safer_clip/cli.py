@@ -16,7 +16,8 @@ from safer_clip.benchmark.commands import benchmark_app
 from safer_clip.errors import ConfigError, SaferClipError
 
 if TYPE_CHECKING:
-    from safer_clip.config import TrainConfig
+    from safer_clip.config import CompareConfig, TrainConfig
+    from safer_clip.repeating.plans import Variant
     from safer_clip.results import Results
 
 app = typer.Typer(
@@ -201,6 +202,35 @@ def frontier(
         typer.echo(line)
     charts = write_frontier_charts(results.frontier, output)
     typer.echo(f"Wrote {output} and {', '.join(map(str, charts))}")
+
+
+@app.command()
+def compare(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; runs that it holds are not run again.")],
+    methods: Annotated[
+        list[str] | None, typer.Option("--methods", help="Names between commas, or 'all'; repeatable.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Of training, from 0 on.", min=1)] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
+    data: Annotated[str | None, typer.Option(help="Quadruplets to train on, or 'miniature'.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Quadruplets to measure on, or 'miniature'.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a core, or one beside a GPU.", min=1)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, such as --set attack=0; repeatable.")
+    ] = None,
+) -> None:
+    """Train and measure methods with several seeds: means, intervals, frontiers, attacks (comparison.json)."""
+    from safer_clip.config import CompareConfig, check_settings, drop_absent, parse_settings
+
+    given = parse_settings(settings or [])
+    if benchmark is not None:
+        given.setdefault("benchmark", {})["data"] = benchmark
+    named = drop_absent({"output": output, "seeds": seeds, "model": model, "data": data})
+    chosen = check_settings(CompareConfig, given | named)
+    from safer_clip.repeating.plans import name_methods
+
+    wanted = [name for part in methods or ["all"] for name in part.split(",")]
+    _repeat(chosen, name_methods(wanted), jobs, "Methods compared over seeds", "safer_clip")
 
 
 @app.command()
@@ -449,6 +479,17 @@ def env() -> None:
 
     for name, value in {**describe_versions(), **describe_hardware()}.items():
         typer.echo(f"{name} {value}")
+
+
+def _repeat(config: CompareConfig, variants: list[Variant], jobs: int | None, title: str, against: str) -> None:
+    from safer_clip.repeating.comparing import FILE, compare_variants
+    from safer_clip.repeating.processes import count_jobs
+    from safer_clip.report.repeated import write_comparison
+
+    results = compare_variants(config, variants, jobs or count_jobs(), title, against, typer.echo)
+    written = write_comparison(results, config.output)
+    _print_results(results)
+    typer.echo(f"Wrote {', '.join(map(str, [config.output / FILE, *written]))}")
 
 
 def _plan(config: TrainConfig) -> None:

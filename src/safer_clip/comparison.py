@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 from safer_clip.attacks.running import attack_model
 from safer_clip.attacks.settings import AttackSettings
 from safer_clip.config import DataConfig, EvaluateConfig, TrainConfig, method_of
-from safer_clip.environment import describe_command, describe_hardware, describe_versions
+from safer_clip.environment import describe_context
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.categories import score_categories
 from safer_clip.evaluation.directions import judge_headlines
@@ -27,6 +26,7 @@ from safer_clip.evaluation.suite import Answers, ClassificationSet, Sides, Suite
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table, find_absent, load_reference
@@ -151,7 +151,7 @@ class Comparison:
 
     def _attack(self, encoder: DualEncoder, embedded: Sides) -> dict[str, object]:
         settings, tables = self.suite.attack, self.suite.benchmarks
-        if settings is None:
+        if settings is None or encoder.similarity != COSINE:
             return {}
         whole = {name: sides for name, sides in embedded.items() if sides.has(*SIDES)}
         return {"attack": {name: attack_model(encoder, tables[name], sides, settings) for name, sides in whole.items()}}
@@ -334,12 +334,9 @@ def build_results(
     }
     tables = {**({"training": training} if training is not None else {}), **comparison.suite.benchmarks}
     return Results(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **describe_context(),
         title=title,
-        command=describe_command(),
         seed=comparison.suite.seed,
-        versions=describe_versions(),
-        hardware=describe_hardware(),
         data={name: describe_table(table) for name, table in tables.items()},
         base_model={"name": base_name, **described},
         methods=comparison.methods,

@@ -109,6 +109,38 @@ class FrontierConfig(DataConfig):
         return tuple(sorted(set(given)))
 
 
+class CompareConfig(DataConfig):
+    """What determines a comparison over seeds, besides the fields of :class:`DataConfig`, which tell what to train on.
+
+    Attributes:
+        model: the pre-trained model of all runs.
+        benchmark: quadruplets to measure on, with the same fields; text is a path or a name.
+        output: folder; runs that it holds are not run again.
+        seeds: how many, from 0 on.
+        zero_shot: folders of classification sets, see :mod:`safer_clip.data.classification`.
+        strengths: of each tuned model's weights beyond the pre-trained ones, for its curve.
+        attack: how many quadruplets of each benchmark are attacked.
+        settings: of methods by their name, such as ``{"safer_clip": {"learning_rate": 1e-4}}``.
+        keep_models: keep every tuned model, not only its adapter.
+    """
+
+    model: str = "miniature"
+    data: str = "miniature"
+    benchmark: DataConfig = DataConfig(data="miniature")
+    output: Path
+    seeds: int = Field(default=3, ge=1)
+    zero_shot: tuple[Path, ...] = ()
+    strengths: tuple[Strength, ...] = Field(default=(0.0, 0.5, 0.75, 1.0, 1.25), min_length=1)
+    attack: int = Field(default=100, ge=0)
+    settings: dict[str, dict[str, Any]] = {}
+    keep_models: bool = False
+
+    @field_validator("benchmark", mode="before")
+    @classmethod
+    def _name_benchmark(cls, given: Any) -> Any:
+        return {"data": given} if isinstance(given, str) else given
+
+
 class TrainConfig(DataConfig):
     """What determines a training run, besides the fields of :class:`DataConfig`. ``None`` is the method's own choice.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from safer_clip import __version__
 
@@ -16,6 +18,16 @@ PACKAGES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "datase
 def describe_command() -> str:
     """The command that runs, as somebody would type it again."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def describe_context() -> dict[str, Any]:
+    """What every results file says of its own making: when, by which command, with what and where."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": describe_command(),
+        "versions": describe_versions(),
+        "hardware": describe_hardware(),
+    }
 
 
 def describe_versions() -> dict[str, str]:
@@ -33,7 +45,7 @@ def describe_hardware() -> dict[str, str]:
     """Platform, usable cores, memory in GiB where it is known, and accelerators."""
     import torch
 
-    found = {"platform": platform.platform(), "cores": str(_usable_cores()), "threads": str(torch.get_num_threads())}
+    found = {"platform": platform.platform(), "cores": str(usable_cores()), "threads": str(torch.get_num_threads())}
     memory = _memory_gib()
     if memory:
         found["memory"] = f"{memory:.0f} GiB"
@@ -45,7 +57,8 @@ def describe_hardware() -> dict[str, str]:
     return found
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

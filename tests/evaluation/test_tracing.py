@@ -38,7 +38,7 @@ def suite():
 
 def test_the_ends_are_the_base_model_and_the_trained_one(folder, suite):
     encoder = load_encoder()
-    frontier = trace_frontier(load_adapter(encoder, folder), suite, (0.0, 0.5, 1.0), "SafeR-CLIP")
+    frontier = trace_frontier(load_adapter(encoder, folder), suite, (0.0, 0.5, 1.0), "SafeR-CLIP", {})
     tuned = DualEncoder.load(folder)
     weak, middle, strong = frontier.benchmarks["small"].points
     assert weak == measure_point(load_encoder(), suite, 0.0)["small"]

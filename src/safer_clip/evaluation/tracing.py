@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +12,12 @@ import numpy as np
 
 from safer_clip.comparison import describe_table, load_suite, read_sets
 from safer_clip.config import FrontierConfig, method_of
-from safer_clip.environment import describe_command, describe_hardware, describe_versions
+from safer_clip.environment import describe_context
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.directions import judge_directions
 from safer_clip.evaluation.frontier import Frontier, FrontierPoint, Utility, measure_curve
 from safer_clip.evaluation.scoring import score_zero_shot
-from safer_clip.evaluation.suite import Suite, classify_sets
+from safer_clip.evaluation.suite import Answers, Sides, Suite, classify_sets
 from safer_clip.files import write_json
 from safer_clip.fingerprints import fingerprint_model
 from safer_clip.models.dual_encoder import DualEncoder
@@ -82,12 +81,9 @@ def trace_models(config: FrontierConfig, tell: Tell = lambda _: None) -> Frontie
     frontiers = {}
     for key, title in names:
         tell(f"Measuring {title} at {len(config.strengths)} strengths")
-        frontiers[key] = trace_frontier(adapters[key], suite, config.strengths, title, start)
+        frontiers[key] = trace_frontier(adapters[key], suite, config.strengths, title, {0.0: start})
     return FrontierResults(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=describe_command(),
-        versions=describe_versions(),
-        hardware=describe_hardware(),
+        **describe_context(),
         data={name: describe_table(table) for name, table in suite.benchmarks.items()},
         base_model={"name": base, "fingerprint": fingerprint},
         frontier=frontiers,
@@ -95,7 +91,7 @@ def trace_models(config: FrontierConfig, tell: Tell = lambda _: None) -> Frontie
 
 
 def trace_frontier(
-    adapter: ScaledAdapter, suite: Suite, strengths: Sequence[float], title: str, base: Points | None = None
+    adapter: ScaledAdapter, suite: Suite, strengths: Sequence[float], title: str, known: Mapping[float, Points]
 ) -> Frontier:
     """Measure an adapter at every strength.
 
@@ -104,29 +100,39 @@ def trace_frontier(
         suite: benchmarks with all pictures; classification sets, if any.
         strengths: 0 is the base model.
         title: the method's.
-        base: what strength 0 measures, if that is known already.
+        known: what some strengths measure, where that is known already.
     """
     traced: list[Points] = []
     for strength in strengths:
-        if strength == 0 and base is not None:
-            traced.append(base)
+        if strength in known:
+            traced.append(known[strength])
         else:
             with adapter.at(strength) as encoder:
                 traced.append(measure_point(encoder, suite, strength))
     with adapter.at(1.0) as encoder:
         fingerprint = fingerprint_model(encoder.model)
-    chance = float(np.mean([100 / len(each.prompts) for each in suite.zero_shot])) if suite.zero_shot else None
+    chance = guess_accuracy(suite)
     curves = {name: measure_curve([points[name] for points in traced], chance) for name in suite.benchmarks}
     return Frontier(title=title, benchmarks=curves, model_fingerprint=fingerprint)
 
 
+def guess_accuracy(suite: Suite) -> float | None:
+    """Zero-shot mean of guessing, percent; none where nothing is classified."""
+    return float(np.mean([100 / len(each.prompts) for each in suite.zero_shot])) if suite.zero_shot else None
+
+
 def measure_point(encoder: DualEncoder, suite: Suite, strength: float) -> Points:
     """Measure a model on every benchmark; ``strength`` is only noted."""
-    answers = classify_sets(encoder, suite.zero_shot)
+    sides = {name: encode_table(encoder, table) for name, table in suite.benchmarks.items()}
+    return read_point(sides, classify_sets(encoder, suite.zero_shot), strength)
+
+
+def read_point(sides: Sides, answers: Answers, strength: float) -> Points:
+    """Likewise from a model's embeddings of the benchmarks and its answers to the classification sets."""
     useful: dict[Utility, float] = {"zero_shot": score_zero_shot(answers)[0]["mean"]} if answers else {}
     points = {}
-    for name, table in suite.benchmarks.items():
-        judged = judge_directions(encode_table(encoder, table))
+    for name, embedded in sides.items():
+        judged = judge_directions(embedded)
         recall = {direction: float(hits["R@1"].mean()) for direction, hits in judged.items()}
         redirection: dict[Direction, float] = {direction: recall[direction] for direction in UNSAFE_DIRECTIONS}
         points[name] = FrontierPoint(

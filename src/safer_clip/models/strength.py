@@ -56,6 +56,26 @@ class ScaledAdapter:
                     weights[name].copy_(original)
 
 
+def subtract_models(base: DualEncoder, tuned: DualEncoder) -> ScaledAdapter:
+    """What a tuned model has on top of its base, whichever way it got there: strengths interpolate between their weights.
+
+    At strength 1 this is the tuned model but for the rounding of one subtraction and one addition.
+
+    Args:
+        base: the pre-trained model, with the similarity that the tuned one has.
+        tuned: of the same architecture.
+
+    Raises:
+        ConfigError: the two have not the same weights.
+    """
+    ours, theirs = (dict(encoder.model.named_parameters()) for encoder in (base, tuned))
+    if {name: weight.shape for name, weight in ours.items()} != {name: weight.shape for name, weight in theirs.items()}:
+        raise ConfigError("the tuned model has other weights than its base, so there is nothing in between")
+    with torch.no_grad():
+        updates = {name: theirs[name].to(weight) - weight for name, weight in ours.items()}
+    return ScaledAdapter(base, {name: update for name, update in updates.items() if bool(update.any())})
+
+
 def load_adapter(encoder: DualEncoder, folder: Path) -> ScaledAdapter:
     """Read the adapter that ``train`` left in a model folder, and make sure that it belongs to this base model.
 
