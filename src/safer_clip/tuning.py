@@ -28,7 +28,7 @@ from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import EditMethod, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_plainly, read_through
-from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activations, merge_adapters, towers_of
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
@@ -362,7 +362,7 @@ def build_trainer(
     sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
     towers = towers_of(sides)
     if len(towers) == 1 or encoder.similarity != COSINE:
-        read_through(encoder.model, ["text" if tower == "text" else "image" for tower in towers], encoder.similarity)
+        read_through(encoder.model, [MODALITIES[tower] for tower in towers], encoder.similarity)
     return SafetyTrainer(
         objective=objective,
         sides=sides,
