@@ -27,6 +27,7 @@ from safer_clip.evaluation.suite import Answers, ClassificationSet, Sides, Suite
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.parameters import count_parameters
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table, find_absent, load_reference
@@ -81,7 +82,7 @@ class Comparison:
                 scored = add_zero_shot(scored, self.answers[key], self.suite.seed)
             rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
-        self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
+        self.parameters[key] = count_parameters(encoder.model)
         told: dict[str, object] = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
         told |= self._score_queries(embedded, base) | self._attack(encoder, embedded)
         self.methods[key] = scored.model_copy(update=told)

@@ -29,6 +29,7 @@ from safer_clip.methods import EditMethod, build_edit, build_objective, find_tra
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_plainly, read_through
 from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.parameters import count_parameters
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
@@ -376,8 +377,7 @@ def build_trainer(
 
 def _is_large(model: Any) -> bool:
     """Whether activations count in gigabytes; giving every block back would only slow down a small model."""
-    parameters: int = sum(weight.numel() for weight in model.parameters())
-    return parameters > LARGE_MODEL
+    return count_parameters(model) > LARGE_MODEL
 
 
 class TrainingRecord(BaseModel):
