@@ -30,7 +30,7 @@ from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.parameters import count_parameters
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
-from safer_clip.reference import encode_table, find_absent, load_reference
+from safer_clip.reference import check_cosine, encode_table, find_absent, load_reference
 from safer_clip.results import BASE, Direction, Drift, Gallery, MethodResults, Results, UnsafeRate, Validity
 from safer_clip.tuning import (
     MINIATURES,
@@ -228,13 +228,15 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     ``data="miniature"`` is all of the miniature's benchmarks and zero-shot sets.
 
     Raises:
-        ConfigError: a model is missing, some rows have pictures and some have not, or captions alone are to be measured
-            without a model to compare with.
+        ConfigError: a model is missing or cannot be attacked, some rows have pictures and some have not, or captions alone
+            are to be measured without a model to compare with.
         DataError: lists all problems of the data.
     """
     folder = locate_model(config.model)
     encoder, record = DualEncoder.load(folder), read_training(folder)
     base = load_encoder(config.base) if config.base else None
+    if config.attack:
+        _check_attackable(encoder, base)
     suite = add_own_sets(load_suite(config, config.seed), config)
     attack = AttackSettings(quadruplets=config.attack, seed=config.seed) if config.attack else None
     comparison = Comparison(replace(suite, attack=attack))
@@ -255,6 +257,12 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     validity = comparison.check_validity(None, {})
     measured = " and ".join(comparison.suite.benchmarks)
     return build_results(comparison, f"{title} on {measured}", config.base or config.model, validity)
+
+
+def _check_attackable(*encoders: DualEncoder | None) -> None:
+    """Refuse what cannot be attacked before hours go into measuring it."""
+    for encoder in filter(None, encoders):
+        check_cosine(encoder, "attacks need")
 
 
 def load_suite(config: DataConfig, seed: int = 0) -> Suite:

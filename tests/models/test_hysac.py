@@ -11,6 +11,9 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 from typer.testing import CliRunner
 
+from safer_clip import comparison
+from safer_clip.benchmark.building import build
+from safer_clip.benchmark.settings import BuildSettings, PictureSettings, RewriterSettings, SourceSettings
 from safer_clip.cli import app
 from safer_clip.comparison import evaluate
 from safer_clip.config import EvaluateConfig, TrainConfig
@@ -104,6 +107,24 @@ def test_it_cannot_be_trained_or_exported_as_if_it_compared_by_cosine(converted,
     record = export_model(converted, "transformers", tmp_path / "same")
     assert record.max_abs_difference == 0.0
     assert DualEncoder.load(tmp_path / "same").similarity == DualEncoder.load(converted).similarity
+
+
+def test_what_takes_cosines_for_granted_is_refused_before_any_work(converted, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "load_suite", None)
+    for models in ({"model": str(converted)}, {"model": "miniature", "base": str(converted)}):
+        with pytest.raises(ConfigError, match="attacks need a model that compares by cosine"):
+            evaluate(EvaluateConfig(**models, data="miniature", attack=2))
+    settings = BuildSettings(
+        source=SourceSettings(data="miniature", captions=10),
+        rewriter=RewriterSettings(name="offline"),
+        encoder=str(converted),
+        text_judges=(),
+        image_judges=(),
+        pictures=PictureSettings(generator="none"),
+    )
+    with pytest.raises(ConfigError, match="building a benchmark needs a model that compares by cosine"):
+        build(tmp_path / "bench", settings)
+    assert not (tmp_path / "bench").exists()
 
 
 def test_what_is_none_of_hysacs_is_told(published, tmp_path):
