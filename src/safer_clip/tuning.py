@@ -105,9 +105,8 @@ def load_data(config: DataConfig) -> Dataset:
     if config.data in MINIATURES:
         from safer_clip.miniature import load_split
 
-        table = load_split(MINIATURES[config.data], "train")
-    else:
-        table = read_data(config).table
+        return load_split(MINIATURES[config.data], "train", config.rows)
+    table = read_data(config).table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
 
