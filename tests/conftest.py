@@ -1,6 +1,10 @@
+import os
 import sys
 from importlib.util import find_spec
 from types import ModuleType
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: workers, and what they start, would fight over the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

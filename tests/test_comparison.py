@@ -22,6 +22,7 @@ from safer_clip.results import Results, load_results, save_results
 from safer_clip.tuning import read_training, train
 
 ROWS = 12
+TRAINING_ROWS = 96
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def suite(table):
 def demo(suite, tmp_path_factory):
     output = tmp_path_factory.mktemp("demo")
     said: list[str] = []
-    return run_demo(output, 3, said.append, suite, rows=192), output, said
+    return run_demo(output, 3, said.append, suite, rows=TRAINING_ROWS), output, said
 
 
 def test_the_demo_measures_every_method_by_the_contract(demo):
@@ -85,7 +86,7 @@ def test_results_say_what_they_were_made_of(demo, suite, encoder, tmp_path):
         "rows": ROWS,
         "fingerprint": fingerprint_table(suite.benchmarks["mini_nsfw_caps"]),
     }
-    assert results.data["training"]["rows"] == 192
+    assert results.data["training"]["rows"] == TRAINING_ROWS
     assert results.base_model["fingerprint"] == results.methods["clip"].model_fingerprint == fingerprint_model(encoder.model)
     assert {"torch", "transformers"} <= set(results.versions)
     assert {query.benchmark for query in results.gallery.queries} == {"mini_visu", "mini_nsfw_caps"}

@@ -142,8 +142,10 @@ def test_an_edit_has_no_settings_of_training(name):
     assert config.pairing == EDITS[name].pairing
     assert config.epochs is config.lora is config.learning_rate is None
     assert config.resolve() == config
-    assert {"epochs", "warmup", "lora"}.isdisjoint(config.describe())
+    assert {"epochs", "warmup", "towers", "lora"}.isdisjoint(config.describe())
     with pytest.raises(ConfigError, match="trains nothing, so it takes no epochs, lora"):
         TrainConfig(**BASIC, method=name, epochs=3, lora={"rank": 4}).resolve()
+    with pytest.raises(ConfigError, match="trains nothing, so it takes no towers"):
+        TrainConfig(**BASIC, method=name, towers=["text"]).resolve()
     with pytest.raises(ConfigError, match="has no setting preservation"):
         TrainConfig(**BASIC, method=name, objective={"preservation": 3.0}).resolve()

@@ -365,7 +365,9 @@ train(TrainConfig.model_validate_json(sys.argv[1]), lambda sentence: print(sente
 """
 
 
-@pytest.mark.parametrize("sides", [SIDES, SIDES[:2]], ids=["all", "captions"])
+@pytest.mark.parametrize(
+    "sides", [pytest.param(SIDES, id="all", marks=pytest.mark.slow), pytest.param(SIDES[:2], id="captions")]
+)
 def test_two_processes_train_as_one_that_accumulates(configure, without, data, sides):
     if sides != SIDES:
         data = without(safe_image=range(12), unsafe_image=range(12))

@@ -113,7 +113,8 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            help="safer_clip, safe_clip, safe_clip_code, shield_clip, clip_plus; uwm and projection edit without training."
+            help="safer_clip, safe_clip, safe_clip_code, shield_clip, hysac, clip_plus; "
+            "uwm and projection edit without training."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with settings; options and --set win over it.")] = None,

@@ -26,7 +26,7 @@ from safer_clip.evaluation.suite import Answers, ClassificationSet, Sides, Suite
 from safer_clip.evaluation.unsafe_retrieval import measure_pool
 from safer_clip.fingerprints import fingerprint_model, fingerprint_table
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.models.similarity import COSINE
+from safer_clip.models.parameters import count_parameters
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
 from safer_clip.reference import encode_table, find_absent, load_reference
@@ -81,7 +81,7 @@ class Comparison:
                 scored = add_zero_shot(scored, self.answers[key], self.suite.seed)
             rates = {pool.name: measure_pool(encoder, pool, self.suite.seed) for pool in self.suite.pools}
         self.sides[key] = embedded
-        self.parameters[key] = sum(weight.numel() for weight in encoder.model.parameters())
+        self.parameters[key] = count_parameters(encoder.model)
         told: dict[str, object] = {"unsafe_retrieval": rates, "model_fingerprint": fingerprint_model(encoder.model)}
         told |= self._score_queries(embedded, base) | self._attack(encoder, embedded)
         self.methods[key] = scored.model_copy(update=told)
@@ -151,7 +151,7 @@ class Comparison:
 
     def _attack(self, encoder: DualEncoder, embedded: Sides) -> dict[str, object]:
         settings, tables = self.suite.attack, self.suite.benchmarks
-        if settings is None or encoder.similarity != COSINE:
+        if settings is None:
             return {}
         whole = {name: sides for name, sides in embedded.items() if sides.has(*SIDES)}
         return {"attack": {name: attack_model(encoder, tables[name], sides, settings) for name, sides in whole.items()}}
@@ -227,8 +227,8 @@ def evaluate(config: EvaluateConfig, tell: Tell = lambda _: None) -> Results:
     ``data="miniature"`` is all of the miniature's benchmarks and zero-shot sets.
 
     Raises:
-        ConfigError: a model is missing, some rows have pictures and some have not, or captions alone are to be measured
-            without a model to compare with.
+        ConfigError: a model is missing or cannot be attacked, some rows have pictures and some have not, or captions alone
+            are to be measured without a model to compare with.
         DataError: lists all problems of the data.
     """
     folder = locate_model(config.model)

@@ -241,6 +241,7 @@ _OF_TRAINING = {
     "precision",
     "gradient_checkpointing",
     "max_steps",
+    "towers",
     "curriculum",
     "lora",
 }

@@ -16,6 +16,7 @@ from safer_clip.config import TrainConfig
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.errors import ConfigError
 from safer_clip.memory import measure_peak
+from safer_clip.models.parameters import count_parameters
 from safer_clip.pairing import pair_own
 from safer_clip.processes import has_accelerator
 from safer_clip.reference import encode_table
@@ -79,7 +80,7 @@ def estimate_training(encoder: DualEncoder, config: TrainConfig, plan: TrainingP
     if len(plan.table) < max(sizes):
         raise ConfigError(f"an estimate needs {max(sizes)} quadruplets, there are {len(plan.table)}")
     sample = plan.table.select(range(max(sizes)))
-    parameters = sum(weight.numel() for weight in encoder.model.parameters())
+    parameters = count_parameters(encoder.model)
     begun = time.perf_counter()
     reference = encode_table(encoder, sample)
     encoding = (time.perf_counter() - begun) / len(sample) * len(plan.table)
@@ -88,7 +89,7 @@ def estimate_training(encoder: DualEncoder, config: TrainConfig, plan: TrainingP
         trainer = _build(encoder, sample, reference, probe)
         steps = [_measure(trainer, rows, config.workers) for rows in sizes]
     adapted: Any = trainer.model
-    trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    trained = count_parameters(adapted, trained=True)
     held = 4 * (parameters + 4 * trained)  # adapters with their gradients and two moments, all in single precision
     seconds, memory = _extrapolate(steps, size)
     device = trainer.args.device

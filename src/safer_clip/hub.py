@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,12 +68,11 @@ def upload_folder(
         HubError: the hub refused, or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
     if repo.count("/") != 1:
         raise ConfigError(f"expected owner/name, got {repo!r}")
     api = HfApi()
-    try:
+    with _telling_refusals(repo):
         address = api.create_repo(repo, private=not public, exist_ok=True, repo_type=kind)
         api.upload_folder(
             folder_path=folder,
@@ -82,10 +82,6 @@ def upload_folder(
             ignore_patterns=list(withheld),
             commit_message="Upload with safer-clip",
         )
-    except HFValidationError as error:
-        raise ConfigError(f"{repo!r} is no name of a repository: {error}") from error
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
-        raise HubError(f"{repo} was not uploaded: {error}; check `hf auth whoami` and the connection") from error
     return str(address)
 
 
@@ -102,12 +98,19 @@ def push_table(table: Dataset, repo: str, split: str = "train", public: bool = F
         ConfigError: the name is none.
         HubError: the hub refused, or cannot be reached.
     """
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-
     if not is_repository(repo):
         raise ConfigError(f"expected owner/name, got {repo!r}")
-    try:
+    with _telling_refusals(repo):
         table.push_to_hub(repo, split=split, private=not public, embed_external_files=True)
+
+
+@contextmanager
+def _telling_refusals(repo: str) -> Iterator[None]:
+    """Tell what the hub refuses in a sentence on the repository."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    try:
+        yield
     except HFValidationError as error:
         raise ConfigError(f"{repo!r} is no name of a repository: {error}") from error
     except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:

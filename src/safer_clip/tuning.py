@@ -28,7 +28,8 @@ from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import EditMethod, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_plainly, read_through
-from safer_clip.models.lora import add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.parameters import count_parameters
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
@@ -104,9 +105,8 @@ def load_data(config: DataConfig) -> Dataset:
     if config.data in MINIATURES:
         from safer_clip.miniature import load_split
 
-        table = load_split(MINIATURES[config.data], "train")
-    else:
-        table = read_data(config).table
+        return load_split(MINIATURES[config.data], "train", config.rows)
+    table = read_data(config).table
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
 
@@ -362,7 +362,7 @@ def build_trainer(
     sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
     towers = towers_of(sides)
     if len(towers) == 1 or encoder.similarity != COSINE:
-        read_through(encoder.model, ["text" if tower == "text" else "image" for tower in towers], encoder.similarity)
+        read_through(encoder.model, [MODALITIES[tower] for tower in towers], encoder.similarity)
     return SafetyTrainer(
         objective=objective,
         sides=sides,
@@ -376,8 +376,7 @@ def build_trainer(
 
 def _is_large(model: Any) -> bool:
     """Whether activations count in gigabytes; giving every block back would only slow down a small model."""
-    parameters: int = sum(weight.numel() for weight in model.parameters())
-    return parameters > LARGE_MODEL
+    return count_parameters(model) > LARGE_MODEL
 
 
 class TrainingRecord(BaseModel):

@@ -9,6 +9,7 @@ from safer_clip.attacks.pictures import Climb, Lens, attack_pictures
 from safer_clip.attacks.targets import Targets
 from safer_clip.errors import ConfigError
 from safer_clip.miniature import load_split
+from safer_clip.models.dual_encoder import DualEncoder
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_on_a_linear_model_the_best_corner_of_the_ball_is_found():
         return type("Told", (), {"pooler_output": torch.stack([mean, torch.ones_like(mean)], dim=1)})()
 
     model.get_image_features = embed
-    encoder = type("Encoder", (), {"model": model})()
+    encoder = DualEncoder(model, tokenizer=None, processor=None)
     lens = Lens(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
     targets = Targets.among(torch.eye(2), [0], range(2))
     levels = torch.full((1, 3, 2, 2), 100.0)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_unknown_judges_are_told(encoder):
 def test_the_encoder_remembers(encoder, monkeypatch):
     from safer_clip.benchmark.remembering import RememberingEncoder, encode_sorted
     from safer_clip.models.dual_encoder import DualEncoder
+    from safer_clip.models.similarity import Lorentz
 
     texts = ["a very long caption about a dog in the park", "a cat", "a cow", "a cat"]
     pictures = [Image.new("RGB", (48, 48), (shade,) * 3) for shade in (0, 99, 0)]
@@ -75,3 +77,5 @@ def test_the_encoder_remembers(encoder, monkeypatch):
         patch.setattr(DualEncoder, "encode_images", None)
         assert len(remembering.encode_texts(texts[::-1])) == 4
         assert len(remembering.encode_images(pictures[:2])) == 2
+    curved = replace(encoder, similarity=Lorentz(curvature=1.0, text_scale=1.0, image_scale=1.0))
+    assert np.allclose(RememberingEncoder.of(curved).encode_texts(texts), curved.encode_texts(texts), atol=1e-4)

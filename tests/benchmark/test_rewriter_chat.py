@@ -154,6 +154,7 @@ def build_in_a_process(endpoint, folder, captions, **settings):
     )
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_loses_and_repeats_nothing(serve, tmp_path):
     count, concurrency = 240, 16
     captions = write_captions(tmp_path / "captions.jsonl", count)

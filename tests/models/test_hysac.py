@@ -11,6 +11,10 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 from typer.testing import CliRunner
 
+from safer_clip.attacks.running import attack_model
+from safer_clip.attacks.settings import AttackSettings
+from safer_clip.benchmark.building import build
+from safer_clip.benchmark.settings import BuildSettings, PictureSettings, RewriterSettings, SourceSettings
 from safer_clip.cli import app
 from safer_clip.comparison import evaluate
 from safer_clip.config import EvaluateConfig, TrainConfig
@@ -20,6 +24,7 @@ from safer_clip.miniature import load_encoder, load_split, model_folder
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.hysac import BOUNDS, WEIGHTS, load_hysac
 from safer_clip.models.lora import SAFE_CLIP_TARGETS
+from safer_clip.reference import encode_table
 from safer_clip.tuning import train
 
 BOUND = {"V": {"up_95": 0.6}, "S": {"up_95": 0.7}}
@@ -104,6 +109,32 @@ def test_it_cannot_be_trained_or_exported_as_if_it_compared_by_cosine(converted,
     record = export_model(converted, "transformers", tmp_path / "same")
     assert record.max_abs_difference == 0.0
     assert DualEncoder.load(tmp_path / "same").similarity == DualEncoder.load(converted).similarity
+
+
+def test_attacks_search_as_the_model_does(converted):
+    """Without any edit an attack has won where the model itself finds the unsafe partner first."""
+    loaded, table = DualEncoder.load(converted), load_split("mini_nsfw_caps", rows=24)
+    embedded = encode_table(loaded, table)
+    found = attack_model(loaded, table, embedded, AttackSettings(quadruplets=24, tokens=(1,), pixels=(2,), steps=2))
+    for direction, curve in (("T*->V", found.captions), ("V*->T", found.pictures)):
+        queries, safe, unsafe = embedded.enter(direction)
+        first = (queries @ np.concatenate([safe, unsafe]).T).argmax(axis=1)
+        assert curve.rates["0"].success == pytest.approx(100 * (first == np.arange(24) + 24).mean())
+        assert next(reversed(curve.rates.values())).success >= curve.rates["0"].success
+
+
+def test_what_takes_cosines_for_granted_is_refused_before_any_work(converted, tmp_path):
+    settings = BuildSettings(
+        source=SourceSettings(data="miniature", captions=10),
+        rewriter=RewriterSettings(name="offline"),
+        encoder=str(converted),
+        text_judges=(),
+        image_judges=(),
+        pictures=PictureSettings(generator="none"),
+    )
+    with pytest.raises(ConfigError, match="building a benchmark needs a model that compares by cosine"):
+        build(tmp_path / "bench", settings)
+    assert not (tmp_path / "bench").exists()
 
 
 def test_what_is_none_of_hysacs_is_told(published, tmp_path):

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from safer_clip.models.dual_encoder import DualEncoder
+from safer_clip.models.features import project
 from safer_clip.models.preparation import Inputs
+from safer_clip.models.similarity import Modality
 
 Score = Callable[[Tensor], Tensor]
 
@@ -37,8 +38,7 @@ def differentiate_texts(encoder: DualEncoder, inputs: Inputs, score: Score) -> t
     hook = find_token_layer(encoder).register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            told = encoder.model.get_text_features(**inputs)
-            (gradients,) = torch.autograd.grad(score(_normalise(told)).sum(), leaves)
+            (gradients,) = torch.autograd.grad(score(_embed(encoder, inputs, "text")).sum(), leaves)
     finally:
         hook.remove()
     return leaves[0].detach(), gradients
@@ -57,7 +57,7 @@ def differentiate_pixels(encoder: DualEncoder, pixels: Tensor, score: Score) -> 
     """
     leaf = pixels.detach().requires_grad_()
     with torch.enable_grad():
-        scores = score(_normalise(encoder.model.get_image_features(pixel_values=leaf)))
+        scores = score(_embed(encoder, {"pixel_values": leaf}, "image"))
         (gradients,) = torch.autograd.grad(scores.sum(), [leaf])
     return scores.detach(), gradients
 
@@ -68,6 +68,7 @@ def find_token_layer(encoder: DualEncoder) -> torch.nn.Embedding:
     return layer
 
 
-def _normalise(output: Any) -> Tensor:
-    pooled: Tensor = output.pooler_output
-    return F.normalize(pooled.to(torch.promote_types(pooled.dtype, torch.float32)), dim=-1)
+def _embed(encoder: DualEncoder, inputs: Inputs, modality: Modality) -> Tensor:
+    features = project(encoder.model, inputs, modality)
+    # half precision is too coarse for gradients, while double precision is kept
+    return encoder.similarity.embed(features.to(torch.promote_types(features.dtype, torch.float32)), modality)

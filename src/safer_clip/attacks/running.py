@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,6 @@ from safer_clip.attacks.targets import Targets
 from safer_clip.evaluation.examples import choose_rows
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.models.dual_encoder import DualEncoder
-from safer_clip.reference import check_cosine
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,20 +37,19 @@ def attack_model(
         settings: budgets, effort and seed.
 
     Raises:
-        ConfigError: the model's pictures cannot be attacked, or it does not compare by cosine.
+        ConfigError: the model's pictures cannot be attacked.
     """
-    check_cosine(encoder, "attacks need")
     rows = choose_rows(len(table), settings.quadruplets, settings.seed)
     chosen, wanted = table.select(rows), [int(row) + len(table) for row in rows]
     captions = [*table["safe_caption"], *table["unsafe_caption"]]
-    images = _stack(embeddings.safe_image, embeddings.unsafe_image, encoder)
-    texts = _stack(embeddings.safe_text, embeddings.unsafe_text, encoder)
+    images = _stack(embeddings, ("safe_image", "unsafe_image"), encoder)
+    texts = _stack(embeddings, ("safe_text", "unsafe_text"), encoder)
 
     pictures = [image.convert("RGB") for image in chosen["unsafe_image"]]
-    to_texts = Targets.among(texts, wanted, captions)
+    to_texts = Targets.among(texts, wanted, captions, partial(encoder.similarity.search, wanted="text"))
     changed = attack_pictures(encoder, pictures, to_texts, settings.pixels, settings.steps, settings.seed)
 
-    to_images = Targets.among(images, wanted, range(len(images)))
+    to_images = Targets.among(images, wanted, range(len(images)), partial(encoder.similarity.search, wanted="image"))
     edited = attack_captions(encoder, list(chosen["unsafe_caption"]), to_images, max(settings.tokens), settings.candidates)
 
     by_tokens = {budget: edited.margins[budget] > 0 for budget in (0, *settings.tokens)}
@@ -61,5 +61,6 @@ def attack_model(
     )
 
 
-def _stack(safe: np.ndarray, unsafe: np.ndarray, encoder: DualEncoder) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([safe, unsafe]).astype(np.float32)).to(encoder.model.device)
+def _stack(embeddings: QuadrupletEmbeddings, sides: Sequence[str], encoder: DualEncoder) -> torch.Tensor:
+    rows = np.concatenate([embeddings.offer(side) for side in sides])
+    return torch.from_numpy(rows.astype(np.float32)).to(encoder.model.device)

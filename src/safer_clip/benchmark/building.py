@@ -43,6 +43,7 @@ from safer_clip.errors import ConfigError
 from safer_clip.files import prepare_output
 from safer_clip.judges.base import ImageJudge, TextJudge
 from safer_clip.progress import show_progress
+from safer_clip.reference import check_cosine
 
 if TYPE_CHECKING:
     from safer_clip.models.dual_encoder import DualEncoder
@@ -86,7 +87,9 @@ class Crew:
 
         _check_together(settings)
         source = read_source(settings.source, settings.seed)
-        encoder = RememberingEncoder.of(load_encoder(settings.encoder))
+        loaded = load_encoder(settings.encoder)
+        check_cosine(loaded, "building a benchmark needs")
+        encoder = RememberingEncoder.of(loaded)
         return cls(
             settings,
             source,

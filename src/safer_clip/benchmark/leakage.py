@@ -108,7 +108,7 @@ def _compare(own: Sequence[str], theirs: Sequence[str], encoder: DualEncoder) ->
     embeddings = encoder.encode_texts(own)
     nearest = np.full(len(own), -1, np.float32)
     # a training set is seen once: its embeddings are not worth remembering
-    plain = DualEncoder(encoder.model, encoder.tokenizer, encoder.processor)
+    plain = DualEncoder(encoder.model, encoder.tokenizer, encoder.processor, encoder.similarity)
     different = list(dict.fromkeys(theirs))
     for start in range(0, len(different), CHUNK):
         found = find_nearest(embeddings, encode_sorted(plain.encode_texts, different[start : start + CHUNK]))

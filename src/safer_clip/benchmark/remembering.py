@@ -35,7 +35,7 @@ class RememberingEncoder(DualEncoder):
     @classmethod
     def of(cls, encoder: DualEncoder) -> RememberingEncoder:
         """Wrap an encoder."""
-        return cls(encoder.model, encoder.tokenizer, encoder.processor)
+        return cls(encoder.model, encoder.tokenizer, encoder.processor, encoder.similarity)
 
     def encode_texts(self, texts: Sequence[str], batch_size: int = 512) -> Embeddings:
         """See :meth:`DualEncoder.encode_texts`."""

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, overload
 
+from safer_clip.data.pictures import COMMON_SUFFIXES
 from safer_clip.data.problems import Kind, ProblemLog
 from safer_clip.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+PICTURE_SUFFIXES = (*COMMON_SUFFIXES, ".bmp", ".gif", ".tif", ".tiff")
 TEMPLATE_FILES = ("zeroshot_classification_templates.txt", "templates.txt")
 CLASSES_FILE = "classnames.txt"
 DEFAULT_TEMPLATES = ("a photo of a {}.",)

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from safer_clip.data.loading import RawRow, RawTable
+from safer_clip.data.pictures import COMMON_SUFFIXES
 from safer_clip.data.problems import Kind, ProblemLog
 from safer_clip.data.quadruplets import ReadResult
 from safer_clip.data.reading import ColumnMap, Plan, ReadOptions, read_rows
 
 COLUMNS = ("caption", "nsfw_caption")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def is_nsfw_caps(raw: RawTable) -> bool:
@@ -74,5 +74,5 @@ def _adapt(row: RawRow, safe: Path | None, unsafe: Path | None, log: ProblemLog)
 
 
 def _find_unsafe(root: Path, stem: str) -> str:
-    found = next((f"{stem}{suffix}" for suffix in PICTURE_SUFFIXES if (root / f"{stem}{suffix}").is_file()), None)
-    return found or f"{stem}.{{{','.join(suffix[1:] for suffix in PICTURE_SUFFIXES)}}}"  # tells what was looked for
+    found = next((f"{stem}{suffix}" for suffix in COMMON_SUFFIXES if (root / f"{stem}{suffix}").is_file()), None)
+    return found or f"{stem}.{{{','.join(suffix[1:] for suffix in COMMON_SUFFIXES)}}}"  # tells what was looked for

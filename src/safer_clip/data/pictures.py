@@ -18,6 +18,9 @@ from safer_clip.data.problems import Kind
 ImageCheck = Literal["decode", "header", "exists"]
 Flaw = tuple[Kind, str]
 
+COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+"""What a picture is looked for under where its name is known but for the ending."""
+
 _THREADS = 8
 
 

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from safer_clip.data.loading import RawRow, RawTable
+from safer_clip.data.pictures import COMMON_SUFFIXES
 from safer_clip.data.problems import Kind, ProblemLog
 
-PICTURE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _SIDES = {"safe": "safe_image", "unsafe": "unsafe_image"}
 
 
@@ -62,7 +62,7 @@ def _add_row(file: Path, shard: str, table: RawTable, log: ProblemLog) -> None:
 
 
 def _find_picture(folder: Path, key: str, side: str) -> str | None:
-    names = (folder / f"{key}.{side}.{suffix}" for suffix in PICTURE_SUFFIXES)
+    names = (folder / f"{key}.{side}{suffix}" for suffix in COMMON_SUFFIXES)
     return next((str(path) for path in names if path.is_file()), None)
 
 

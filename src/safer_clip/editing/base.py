@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -50,7 +50,7 @@ class Edit(Protocol):
 
 def copy_encoder(encoder: DualEncoder) -> DualEncoder:
     """A model that can be edited without changing the given one."""
-    return type(encoder)(copy.deepcopy(encoder.model), encoder.tokenizer, encoder.processor)
+    return replace(encoder, model=copy.deepcopy(encoder.model))
 
 
 def measure_change(before: nn.Module, after: nn.Module) -> dict[Tower, float]:

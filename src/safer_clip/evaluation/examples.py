@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.evaluation.oracle import nearest_rows
-from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
+from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.results import UNSAFE_DIRECTIONS, Direction, Gallery, GalleryQuery, Hit
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def join_galleries(galleries: Sequence[Gallery]) -> Gallery:
 
 
 def _rank(embeddings: QuadrupletEmbeddings, direction: Direction, rows: Sequence[int] | NDArray[np.int64]) -> Any:
-    asked, offered = ("text", "image") if direction == "T*->V" else ("image", "text")
-    pool: Floats = np.concatenate([embeddings.offer(f"safe_{offered}"), embeddings.offer(f"unsafe_{offered}")])
-    queries = embeddings.ask(f"unsafe_{asked}", "image" if offered == "image" else "text")
-    return nearest_rows(queries[np.asarray(rows)], pool, SHOWN_HITS)
+    queries, safe, unsafe = embeddings.enter(direction)
+    return nearest_rows(queries[np.asarray(rows)], np.concatenate([safe, unsafe]), SHOWN_HITS)
 
 
 class _Thumbnails:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from safer_clip.errors import ConfigError
+from safer_clip.models.similarity import Modality
 
 SAFE_CLIP_TARGETS = ("k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding")
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
@@ -20,6 +21,8 @@ _POOLING_HEAD = re.compile(r".*vision_model\.head\..*")
 
 Tower = Literal["text", "vision"]
 TOWERS: tuple[Tower, ...] = ("text", "vision")
+MODALITIES: dict[Tower, Modality] = {"text": "text", "vision": "image"}
+"""What each encoder embeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,7 @@ def tower_of(name: str) -> Tower:
 
 def towers_of(sides: Sequence[str]) -> tuple[Tower, ...]:
     """The encoders that embed some of these sides of quadruplets."""
-    endings: dict[Tower, str] = {"text": "text", "vision": "image"}
-    return tuple(tower for tower, ending in endings.items() if any(side.endswith(ending) for side in sides))
+    return tuple(tower for tower, modality in MODALITIES.items() if any(side.endswith(modality) for side in sides))
 
 
 def measure_drift(model: Any) -> dict[Tower, float]:

@@ -6,6 +6,7 @@ Every similarity ranks as an inner product of *query rows* and *gallery rows*, s
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -37,6 +38,10 @@ class Similarity(Protocol):
         """Rows to search with for items of a modality: ``(n, e)``."""
         ...
 
+    def search(self, rows: Tensor, wanted: Modality) -> Tensor:
+        """Likewise of a tensor, differentiably, for attacks."""
+        ...
+
     def as_gallery(self, rows: Floats) -> Floats:
         """Rows to search among: their inner product with query rows grows with similarity: ``(n, e)``."""
         ...
@@ -59,6 +64,10 @@ class Cosine:
         return F.normalize(features, dim=-1)
 
     def as_queries(self, rows: Floats, wanted: Modality) -> Floats:
+        """See :class:`Similarity`."""
+        return rows
+
+    def search(self, rows: Tensor, wanted: Modality) -> Tensor:
         """See :class:`Similarity`."""
         return rows
 
@@ -115,11 +124,16 @@ class Lorentz:
 
     def as_queries(self, rows: Floats, wanted: Modality) -> Floats:
         """See :class:`Similarity`; after safe traversal."""
+        drawn: Floats = self.search(torch.tensor(rows), wanted).numpy()
+        return drawn
+
+    def search(self, rows: Tensor, wanted: Modality) -> Tensor:
+        """See :class:`Similarity`; after safe traversal."""
         bound = self.image_bound if wanted == "image" else self.text_bound
         if bound is None:
             return rows
-        limit = bound + np.tanh((bound - self.margin) / self.curvature) + 1
-        return self._draw_back(rows, float(limit))
+        limit = bound + math.tanh((bound - self.margin) / self.curvature) + 1
+        return self._draw_back(rows, limit)
 
     def as_gallery(self, rows: Floats) -> Floats:
         """See :class:`Similarity`."""
@@ -144,15 +158,12 @@ class Lorentz:
         found: Floats = np.arccosh(np.maximum(root * rows[:, -1], 1.0)) / root
         return found
 
-    def _draw_back(self, rows: Floats, limit: float) -> Floats:
+    def _draw_back(self, rows: Tensor, limit: float) -> Tensor:
         root = self.curvature**0.5
-        norm = np.sinh(root * limit) / root
-        moved = np.concatenate(
-            [self.as_directions(rows) * norm, np.full((len(rows), 1), np.cosh(root * limit) / root)], axis=1
-        )
-        far = self.distance_from_root(rows) > limit
-        drawn: Floats = np.where(far[:, None], moved, rows).astype(rows.dtype)
-        return drawn
+        time = math.cosh(root * limit) / root
+        directions = rows[:, :-1] / rows[:, :-1].norm(dim=1, keepdim=True).clamp_min(1e-12)
+        moved = torch.cat([directions * (math.sinh(root * limit) / root), torch.full_like(rows[:, -1:], time)], dim=1)
+        return torch.where(rows[:, -1:] > time, moved, rows)
 
 
 _LARGEST = float(np.arcsinh(2.0**15))
