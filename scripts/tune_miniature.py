@@ -37,7 +37,7 @@ from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.evaluation.suite import Suite
 from safer_clip.methods import EDITS, METHODS, find_method
 from safer_clip.miniature import load_encoder, load_split
-from safer_clip.miniature.settings import TRAINING_ROWS, TUNED, demo_config
+from safer_clip.miniature.settings import TRAINING_ROWS, demo_config
 from safer_clip.miniature.suite import load_suite
 from safer_clip.reference import load_reference
 from safer_clip.results import MethodResults
@@ -70,7 +70,7 @@ ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {
         "no uni-modal redirection": {"objective": {"uni_modal": 0.0}},
         "no preservation by cosine": {"objective": {"preservation": 0.0}},
         "no preservation across modalities": {"objective": {"cross_preservation": 0.0}},
-        "no curriculum": {"curriculum": (), "epochs": 3},
+        "no curriculum": {"curriculum": ()},
     },
     "safe_clip": {
         "cosine terms alone": {"objective": {"weights": (0.1, 0.1, 0.1, 0.2, 0.0, 0.0, 0.0, 0.0)}},
@@ -109,8 +109,7 @@ def ablate(methods: Sequence[str], seeds: int) -> Iterator[Trial]:
     for seed in range(seeds):
         for method in methods:
             for name, changes in ABLATIONS.get(method, {}).items():
-                objective = {**TUNED[method].get("objective", {}), **changes.get("objective", {})}
-                yield Trial(f"{method}, {name}, seed {seed}", method, {**changes, "objective": objective}, seed)
+                yield Trial(f"{method}, {name}, seed {seed}", method, changes, seed)
 
 
 class Bench:

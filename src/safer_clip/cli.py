@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -221,17 +221,33 @@ def compare(
     ] = None,
 ) -> None:
     """Train and measure methods with several seeds: means, intervals, frontiers, attacks (comparison.json)."""
-    from safer_clip.config import CompareConfig, check_settings, drop_absent, parse_settings
+    from safer_clip.repeating.plans import HOUSE_METHOD, name_methods
 
-    given = parse_settings(settings or [])
-    if benchmark is not None:
-        given.setdefault("benchmark", {})["data"] = benchmark
-    named = drop_absent({"output": output, "seeds": seeds, "model": model, "data": data})
-    chosen = check_settings(CompareConfig, given | named)
-    from safer_clip.repeating.plans import name_methods
+    shared = {"output": output, "seeds": seeds, "model": model, "data": data}
+    chosen = _read_comparison(shared, benchmark, settings or [])
+    _repeat(chosen, name_methods(_split_names(methods) or ["all"]), jobs, "Methods compared over seeds", HOUSE_METHOD)
 
-    wanted = [name for part in methods or ["all"] for name in part.split(",")]
-    _repeat(chosen, name_methods(wanted), jobs, "Methods compared over seeds", "safer_clip")
+
+@app.command()
+def ablate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; runs that it holds are not run again.")],
+    changes: Annotated[list[str] | None, typer.Option(help="Some of the changes, between commas; by default all.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Of training, from 0 on.", min=1)] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
+    data: Annotated[str | None, typer.Option(help="Quadruplets to train on, or 'miniature'.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Quadruplets to measure on, or 'miniature'.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a core, or one beside a GPU.", min=1)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, such as --set attack=20; repeatable.")
+    ] = None,
+) -> None:
+    """Change one ingredient of SafeR-CLIP at a time, with several seeds (comparison.json); attacks only if asked for."""
+    from safer_clip.repeating.ablations import list_ablations
+    from safer_clip.repeating.plans import HOUSE_METHOD
+
+    shared = {"output": output, "seeds": seeds, "model": model, "data": data}
+    chosen = _read_comparison(shared, benchmark, ["attack=0", *(settings or [])])
+    _repeat(chosen, list_ablations(_split_names(changes)), jobs, "What carries SafeR-CLIP's effect", HOUSE_METHOD)
 
 
 @app.command()
@@ -480,6 +496,19 @@ def env() -> None:
 
     for name, value in {**describe_versions(), **describe_hardware()}.items():
         typer.echo(f"{name} {value}")
+
+
+def _split_names(parts: list[str] | None) -> list[str]:
+    return [name for part in parts or [] for name in part.split(",")]
+
+
+def _read_comparison(shared: dict[str, Any], benchmark: str | None, settings: list[str]) -> CompareConfig:
+    from safer_clip.config import CompareConfig, check_settings, drop_absent, parse_settings
+
+    given = parse_settings(settings)
+    if benchmark is not None:
+        given.setdefault("benchmark", {})["data"] = benchmark
+    return check_settings(CompareConfig, given | drop_absent(shared))
 
 
 def _repeat(config: CompareConfig, variants: list[Variant], jobs: int | None, title: str, against: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,17 @@ def demo_config(method: str, output: Path, seed: int = 0, rows: int = TRAINING_R
         output: folder of the tuned model.
         seed: of adapters, order and dropout.
         rows: training quadruplets.
-        changes: fields that win over the tuned ones.
+        changes: fields that win over the tuned ones; of ``objective`` only those that are given.
     """
     shared = {"model": "miniature", "data": "miniature", "rows": rows, "method": method, "output": output, "seed": seed}
-    return TrainConfig.model_validate(shared | _plan_training(method) | TUNED[method] | changes).resolve()
+    objective = {**TUNED[method].get("objective", {}), **changes.get("objective", {})}
+    tuned = TUNED[method] | changes | {"objective": objective}
+    return TrainConfig.model_validate(shared | _plan_training(method, changes) | tuned).resolve()
 
 
-def _plan_training(name: str) -> dict[str, Any]:
+def _plan_training(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     method = find_method(name)
     if isinstance(method, EditMethod):
         return {}
-    epochs = PASSES + round(sum(1 - share for share in method.curriculum))
+    epochs = PASSES + round(sum(1 - share for share in changes.get("curriculum", method.curriculum)))
     return {"batch_size": BATCH_SIZE, "lora": LoraSettings(), "epochs": epochs}

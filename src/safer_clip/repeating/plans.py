@@ -14,6 +14,8 @@ from safer_clip.results import BASE
 from safer_clip.tuning import MINIATURES
 
 BASE_TITLE = "CLIP"
+HOUSE_METHOD = "safer_clip"
+"""What others are compared with query by query."""
 
 
 @dataclass(frozen=True, slots=True)
