@@ -98,6 +98,11 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
         load_config(tmp_path / "bad.yaml", BASIC)
 
 
+def test_an_unknown_pairing_is_refused_with_the_list():
+    with pytest.raises(ConfigError, match=r"pairing: .*'nearest', 'own', 'nearest_image', 'nearest_both' or 'mixture'"):
+        load_config(None, BASIC | {"pairing": "closest"})
+
+
 def test_a_description_holds_what_matters_and_no_path():
     here = TrainConfig(**BASIC, image_root="/pictures", workers=3).resolve()
     there = TrainConfig(model="/m", data="/d", output="elsewhere", save_every=5).resolve()
@@ -145,5 +150,7 @@ def test_an_edit_has_no_settings_of_training(name):
     assert {"epochs", "warmup", "lora"}.isdisjoint(config.describe())
     with pytest.raises(ConfigError, match="trains nothing, so it takes no epochs, lora"):
         TrainConfig(**BASIC, method=name, epochs=3, lora={"rank": 4}).resolve()
+    with pytest.raises(ConfigError, match="one safe item, so it takes no mixture"):
+        TrainConfig(**BASIC, method=name, pairing="mixture").resolve()
     with pytest.raises(ConfigError, match="has no setting preservation"):
         TrainConfig(**BASIC, method=name, objective={"preservation": 3.0}).resolve()

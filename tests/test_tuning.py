@@ -2,6 +2,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -280,6 +281,28 @@ def test_pairs_by_hand():
     assert pair_rows(embeddings, "own").cosines.tolist() == [0, 1, 0]
     assert pair_rows(embeddings, "nearest").targets.tolist() == [1, 1, 0]
     assert pair_rows(embeddings, "nearest").cosines.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("pairing", ["nearest_image", "nearest_both", "mixture"])
+def test_other_pairings_train_to_other_weights(table, tmp_path, pairing):
+    settings = {"batch_size": 4, "max_steps": 2, "curriculum": (), "lora": LoraSettings(rank=2), "learning_rate": 1e-2}
+    reference = encode_table(load_encoder(), table)
+    one, other = (
+        tune(load_encoder(), table, reference, TrainConfig(model="", data="", output=tmp_path, pairing=name, **settings))
+        for name in (pairing, "nearest")
+    )
+    assert not equal_weights(one, other)
+    assert one.settings["pairing"] == pairing
+    wanted = pair_rows(reference, pairing)
+    assert one.pairing.targets.tolist() == wanted.targets.tolist()
+
+
+def test_pairing_by_pictures_is_refused_without_any(table, tmp_path):
+    full = encode_table(load_encoder(), table)
+    nothing = np.empty((0, full.safe_text.shape[1]), np.float32)
+    captions = replace(full, safe_image=nothing, unsafe_image=nothing)
+    with pytest.raises(ConfigError, match="'nearest_image' compares pictures"):
+        tune(load_encoder(), table, captions, TrainConfig(model="", data="", output=tmp_path, pairing="nearest_image"))
 
 
 def test_too_few_rows_for_a_batch(configure):

@@ -131,7 +131,9 @@ class TrainConfig(DataConfig):
         save_every: optimizer steps between checkpoints; 0 for none.
         workers: processes that read pictures.
         towers: encoders to train; the other one stays as it is, and what it says of an item is a target all the same.
-        pairing: ``"nearest"`` or ``"own"``.
+        pairing: the safe item that an unsafe one is redirected to: ``"nearest"``, that with the nearest safe caption;
+            ``"own"``, its quadruplet's; ``"nearest_image"``, that with the nearest safe image; ``"nearest_both"``, that with
+            the largest sum of both cosines; ``"mixture"``, the weighted mean of those with the nearest captions.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         lora: the adapters.
         objective: fields of the method's objective or edit, such as ``{"uni_modal": 2.0}``.
@@ -180,6 +182,8 @@ class TrainConfig(DataConfig):
         if isinstance(method, EditMethod):
             build_edit(method, self.objective)
             self._refuse_training(method)
+            if self.pairing == "mixture":
+                raise ConfigError(f"{method.title} compares an unsafe item with one safe item, so it takes no mixture")
             return self.model_copy(update={"pairing": self.pairing or method.pairing})
         build_objective(method, self.objective)
         chosen = {name: getattr(method, name) for name in _METHOD_CHOICES if getattr(self, name) is None}

@@ -25,7 +25,8 @@ from safer_clip.objectives import (
     ShieldClipObjective,
 )
 
-PairingName = Literal["nearest", "own"]
+PairingName = Literal["nearest", "own", "nearest_image", "nearest_both", "mixture"]
+"""The names of :data:`~safer_clip.pairing.PAIRINGS`."""
 Settings = Mapping[str, float | Sequence[float]]
 
 
@@ -39,7 +40,7 @@ class Method:
         source: where it comes from.
         objective: dataclass of its :class:`~safer_clip.objectives.Objective`, whose fields are the method's settings.
         preset: fields of the objective that make this method of it.
-        pairing: what an unsafe item is redirected to: its nearest safe caption, or its own quadruplet's.
+        pairing: what an unsafe item is redirected to, such as its nearest safe caption, or its own quadruplet's.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         learning_rate: the paper's.
         epochs: the paper's.
