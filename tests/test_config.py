@@ -141,6 +141,18 @@ def test_a_switch_of_an_objective_can_be_set():
         load_config(None, BASIC | {"method": "safe_clip", "objective": {"live_reference": (1.0, 2.0)}})
 
 
+def test_a_word_of_an_objective_can_be_set():
+    assert load_config(None, BASIC | parse_settings(["objective.negatives=batch"])).objective == {"negatives": "batch"}
+    for wrong in ("all", "Batch", "1", "true"):
+        with pytest.raises(ConfigError, match="negatives is one of own, none, batch, not"):
+            load_config(None, BASIC | parse_settings([f"objective.negatives={wrong}"]))
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-4", 1e-4), ("'0.5'", 0.5), ("'-2'", -2.0), ("2", 2.0)])
+def test_a_number_of_an_objective_is_no_word_however_yaml_reads_it(tmp_path, text, value):
+    assert load_config(write(tmp_path, f"objective: {{uni_modal: {text}}}\n"), BASIC).objective == {"uni_modal": value}
+
+
 @pytest.mark.parametrize("name", sorted(EDITS))
 def test_an_edit_has_no_settings_of_training(name):
     config = TrainConfig(**BASIC, method=name).resolve()

@@ -22,6 +22,7 @@ Config = TypeVar("Config", bound=BaseModel)
 COLUMNS = tuple(ColumnMap.__dataclass_fields__)
 Share = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=2)]
+Word = Annotated[str, Field(pattern="^[A-Za-z]")]  # of any case and spelling: the method tells which there are; 1e-4 is none
 
 
 class DataConfig(BaseModel):
@@ -161,7 +162,7 @@ class TrainConfig(DataConfig):
     pairing: PairingName | None = None
     curriculum: tuple[Share, ...] | None = None
     lora: LoraSettings | None = None
-    objective: dict[str, bool | float | tuple[float, ...]] = {}
+    objective: dict[str, bool | float | Word | tuple[float, ...]] = {}
 
     @model_validator(mode="before")
     @classmethod
