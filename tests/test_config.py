@@ -98,6 +98,19 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
         load_config(tmp_path / "bad.yaml", BASIC)
 
 
+def test_the_order_of_a_curriculum_needs_one():
+    assert TrainConfig(**BASIC).resolve().curriculum_order == "easy"
+    assert load_config(None, BASIC | parse_settings(["curriculum_order=hard"])).curriculum_order == "hard"
+    assert TrainConfig(**BASIC, method="safe_clip", curriculum=(0.5,), curriculum_order="hard").resolve().curriculum == (
+        0.5,
+    )
+    for settings in ({"method": "safe_clip"}, {"curriculum": ()}):
+        with pytest.raises(ConfigError, match="has no curriculum whose order could be turned round"):
+            TrainConfig(**BASIC, curriculum_order="hard", **settings).resolve()
+    with pytest.raises(ConfigError, match=r"curriculum_order: .*'easy' or 'hard'"):
+        load_config(None, BASIC | {"curriculum_order": "random"})
+
+
 def test_an_unknown_pairing_is_refused_with_the_list():
     with pytest.raises(ConfigError, match=r"pairing: .*'nearest', 'own', 'nearest_image', 'nearest_both' or 'mixture'"):
         load_config(None, BASIC | {"pairing": "closest"})
@@ -159,9 +172,11 @@ def test_an_edit_has_no_settings_of_training(name):
     assert config.pairing == EDITS[name].pairing
     assert config.epochs is config.lora is config.learning_rate is None
     assert config.resolve() == config
-    assert {"epochs", "warmup", "lora"}.isdisjoint(config.describe())
+    assert {"epochs", "warmup", "lora", "curriculum_order"}.isdisjoint(config.describe())
     with pytest.raises(ConfigError, match="trains nothing, so it takes no epochs, lora"):
         TrainConfig(**BASIC, method=name, epochs=3, lora={"rank": 4}).resolve()
+    with pytest.raises(ConfigError, match="trains nothing, so it takes no curriculum_order"):
+        TrainConfig(**BASIC, method=name, curriculum_order="hard").resolve()
     with pytest.raises(ConfigError, match="one safe item, so it takes no mixture"):
         TrainConfig(**BASIC, method=name, pairing="mixture").resolve()
     with pytest.raises(ConfigError, match="has no setting preservation"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset, Image
 
+from safer_clip import tuning
 from safer_clip.config import DataConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
@@ -295,6 +296,19 @@ def test_other_pairings_train_to_other_weights(table, tmp_path, pairing):
     assert one.settings["pairing"] == pairing
     wanted = pair_rows(reference, pairing)
     assert one.pairing.targets.tolist() == wanted.targets.tolist()
+
+
+@pytest.mark.parametrize("order", ["easy", "hard"])
+def test_a_curriculum_begins_with_the_easiest_or_the_hardest(table, tmp_path, monkeypatch, order):
+    seen: list[np.ndarray] = []
+    build = tuning.build_trainer
+    monkeypatch.setattr(tuning, "build_trainer", lambda *given: seen.append(given[3].rows[:4]) or build(*given))
+    settings = {"batch_size": 4, "max_steps": 1, "epochs": 2, "curriculum": (1 / 3,), "lora": LoraSettings(rank=2)}
+    config = TrainConfig(model="", data="", output=tmp_path, curriculum_order=order, **settings)
+    tuned = tune(load_encoder(), table, encode_table(load_encoder(), table), config)
+    ranked = np.argsort(tuned.pairing.cosines, kind="stable")
+    assert sorted(seen[0].tolist()) == sorted((ranked[:4] if order == "hard" else ranked[-4:]).tolist())
+    assert tuned.settings["curriculum_order"] == order
 
 
 def test_pairing_by_pictures_is_refused_without_any(table, tmp_path):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safer_clip.curriculum import CurriculumOrder
 from safer_clip.data.reading import ColumnMap
 from safer_clip.data.tags import Taxonomy
 from safer_clip.errors import ConfigError, list_fields
@@ -136,6 +137,7 @@ class TrainConfig(DataConfig):
             ``"own"``, its quadruplet's; ``"nearest_image"``, that with the nearest safe image; ``"nearest_both"``, that with
             the largest sum of both cosines; ``"mixture"``, the weighted mean of those with the nearest captions.
         curriculum: share of the pairs in the first epochs; empty for all at once.
+        curriculum_order: which pairs come first: ``"easy"``, those closest in caption cosine, or ``"hard"``, the farthest.
         lora: the adapters.
         objective: fields of the method's objective or edit, such as ``{"uni_modal": 2.0}``.
     """
@@ -161,6 +163,7 @@ class TrainConfig(DataConfig):
     towers: tuple[Tower, ...] = Field(default=TOWERS, min_length=1)
     pairing: PairingName | None = None
     curriculum: tuple[Share, ...] | None = None
+    curriculum_order: CurriculumOrder = "easy"
     lora: LoraSettings | None = None
     objective: dict[str, bool | float | Word | tuple[float, ...]] = {}
 
@@ -177,7 +180,8 @@ class TrainConfig(DataConfig):
         """Fill in the method's own choices, and check what only the method can know.
 
         Raises:
-            ConfigError: there is no such method, its objective has no such field, or it takes no settings of training.
+            ConfigError: there is no such method, its objective has no such field, it takes no settings of training, or what
+                is set of a curriculum has none to apply to.
         """
         method = find_method(self.method)
         if isinstance(method, EditMethod):
@@ -188,7 +192,10 @@ class TrainConfig(DataConfig):
             return self.model_copy(update={"pairing": self.pairing or method.pairing})
         build_objective(method, self.objective)
         chosen = {name: getattr(method, name) for name in _METHOD_CHOICES if getattr(self, name) is None}
-        return self.model_copy(update=chosen)
+        resolved = self.model_copy(update=chosen)
+        if resolved.curriculum_order != "easy" and not resolved.curriculum:
+            raise ConfigError(f"{method.title} has no curriculum whose order could be turned round; set curriculum as well")
+        return resolved
 
     def describe(self) -> dict[str, Any]:
         """The settings that influence the weights, as plain values; paths are left out."""
@@ -215,6 +222,7 @@ _OF_TRAINING = {
     "gradient_checkpointing",
     "max_steps",
     "curriculum",
+    "curriculum_order",
     "lora",
 }
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
 from safer_clip.checkpoints import find_checkpoint
 from safer_clip.config import DataConfig, TrainConfig, method_of
-from safer_clip.curriculum import TrainingOrder, order_training
+from safer_clip.curriculum import CurriculumOrder, TrainingOrder, order_training
 from safer_clip.editing.base import measure_change
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
@@ -436,8 +436,8 @@ def find_base(folder: Path, base: str | None = None) -> str:
     return record.config.model
 
 
-def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...]]:
-    return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or ()
+def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...], CurriculumOrder]:
+    return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or (), config.curriculum_order
 
 
 def record_training(tuned: TunedModel, config: TrainConfig) -> TrainingRecord:
