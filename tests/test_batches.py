@@ -10,7 +10,7 @@ from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.labels import LabelRows
 from safer_clip.miniature import load_split
 from safer_clip.objectives.base import SIDES
-from safer_clip.pairing import Pairing
+from safer_clip.pairing import Mixture, Pairing
 
 ROWS = [5, 2, 9, 2]
 
@@ -87,6 +87,31 @@ def test_the_reference_is_looked_up_by_row(reference):
     assert found["reference_target_text"][:, 0].tolist() == [11 - row for row in ROWS]
     assert found["reference_target_image"][:, 0].tolist() == [200 + 11 - row for row in ROWS]
     assert all(part.dtype == torch.float32 for part in found.values())
+
+
+def test_a_mixture_is_mixed_as_it_is_looked_up(reference):
+    store = QuadrupletEmbeddings(*(np.eye(4, dtype=np.float32)[:, np.roll(range(4), s)] for s in range(4)))
+    mixture = Mixture(np.array([[0, 3]] * 3 + [[1, 2]]), np.array([[0.8, 0.2]] * 3 + [[0.5, 0.5]], np.float32))
+    pairing = Pairing(np.array([0, 0, 0, 1]), np.zeros(4, np.float32), mixture)
+    found = replace(reference, embeddings=store, pairing=pairing).look_up([3, 1])
+    half, lean = 0.5**0.5, 0.8 / 0.68**0.5  # (1, 1) and (.8, .2), brought back to length 1
+    text = torch.tensor([[0, half, half, 0], [lean, 0, 0, lean / 4]])
+    assert torch.allclose(found["reference_target_text"], text)
+    # an image of row i is the axis that comes two after the caption's
+    assert torch.allclose(found["reference_target_image"], text.roll(2, dims=1))
+    assert torch.equal(found["reference_safe_text"], torch.eye(4)[[3, 1]])
+    assert found["reference_target_text"].dtype == torch.float32
+
+
+def test_a_mixture_without_pictures_has_captions_alone(reference):
+    mixture = Mixture(np.zeros((12, 1), np.int64), np.ones((12, 1), np.float32))
+    nothing = np.empty((0, 3), np.float32)
+    texts = replace(
+        reference.embeddings, safe_image=nothing, unsafe_image=nothing, safe_text=np.eye(12, 3, dtype=np.float32)
+    )
+    found = replace(reference, embeddings=texts, pairing=replace(reference.pairing, mixture=mixture)).look_up([4, 5])
+    assert set(found) == {"reference_safe_text", "reference_unsafe_text", "reference_target_text"}
+    assert found["reference_target_text"].tolist() == [[1, 0, 0]] * 2
 
 
 def test_a_looked_up_batch_is_a_copy(reference):

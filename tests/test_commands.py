@@ -46,6 +46,19 @@ def test_train_writes_an_ordinary_model_folder(table, tmp_path):
     assert embeddings.shape == (1, 128)
 
 
+def test_each_ingredient_of_safer_clip_can_be_exchanged(table, tmp_path):
+    chosen = ("pairing=mixture", "objective.negatives=batch", "curriculum_order=hard", "batch_size=8", "curriculum=[0.5]")
+    settings = [part for setting in chosen for part in ("--set", setting)]
+    where = ["train", "--model", "miniature", "--data", table, "-o", tmp_path / "out"]
+    result = run(*where, *settings, "--max-steps", 1)
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "out" / "training.json").read_text())["settings"]
+    assert (told["pairing"], told["objective"], told["curriculum_order"]) == ("mixture", {"negatives": "batch"}, "hard")
+    wrong = run(*where, "--set", "objective.negatives=all")
+    assert wrong.exit_code != 0
+    assert "SafeR-CLIP's setting negatives is one of own, none, batch, not all" in str(wrong.exception)
+
+
 def test_evaluate_writes_results_that_report_draws(table, tmp_path):
     for name, colour in (("red", (255, 0, 0)), ("green", (0, 255, 0))):
         (tmp_path / "colours" / name).mkdir(parents=True)

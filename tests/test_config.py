@@ -98,6 +98,24 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
         load_config(tmp_path / "bad.yaml", BASIC)
 
 
+def test_the_order_of_a_curriculum_needs_one():
+    assert TrainConfig(**BASIC).resolve().curriculum_order == "easy"
+    assert load_config(None, BASIC | parse_settings(["curriculum_order=hard"])).curriculum_order == "hard"
+    assert TrainConfig(**BASIC, method="safe_clip", curriculum=(0.5,), curriculum_order="hard").resolve().curriculum == (
+        0.5,
+    )
+    for settings in ({"method": "safe_clip"}, {"curriculum": ()}):
+        with pytest.raises(ConfigError, match="has no curriculum whose order could be turned round"):
+            TrainConfig(**BASIC, curriculum_order="hard", **settings).resolve()
+    with pytest.raises(ConfigError, match=r"curriculum_order: .*'easy' or 'hard'"):
+        load_config(None, BASIC | {"curriculum_order": "random"})
+
+
+def test_an_unknown_pairing_is_refused_with_the_list():
+    with pytest.raises(ConfigError, match=r"pairing: .*'nearest', 'own', 'nearest_image', 'nearest_both' or 'mixture'"):
+        load_config(None, BASIC | {"pairing": "closest"})
+
+
 def test_a_description_holds_what_matters_and_no_path():
     here = TrainConfig(**BASIC, image_root="/pictures", workers=3).resolve()
     there = TrainConfig(model="/m", data="/d", output="elsewhere", save_every=5).resolve()
@@ -136,16 +154,31 @@ def test_a_switch_of_an_objective_can_be_set():
         load_config(None, BASIC | {"method": "safe_clip", "objective": {"live_reference": (1.0, 2.0)}})
 
 
+def test_a_word_of_an_objective_can_be_set():
+    assert load_config(None, BASIC | parse_settings(["objective.negatives=batch"])).objective == {"negatives": "batch"}
+    for wrong in ("all", "Batch", "1", "true"):
+        with pytest.raises(ConfigError, match="negatives is one of own, none, batch, not"):
+            load_config(None, BASIC | parse_settings([f"objective.negatives={wrong}"]))
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-4", 1e-4), ("'0.5'", 0.5), ("'-2'", -2.0), ("2", 2.0)])
+def test_a_number_of_an_objective_is_no_word_however_yaml_reads_it(tmp_path, text, value):
+    assert load_config(write(tmp_path, f"objective: {{uni_modal: {text}}}\n"), BASIC).objective == {"uni_modal": value}
+
+
 @pytest.mark.parametrize("name", sorted(EDITS))
 def test_an_edit_has_no_settings_of_training(name):
     config = TrainConfig(**BASIC, method=name).resolve()
     assert config.pairing == EDITS[name].pairing
     assert config.epochs is config.lora is config.learning_rate is None
     assert config.resolve() == config
-    assert {"epochs", "warmup", "towers", "lora"}.isdisjoint(config.describe())
+    assert {"epochs", "warmup", "towers", "lora", "curriculum_order"}.isdisjoint(config.describe())
     with pytest.raises(ConfigError, match="trains nothing, so it takes no epochs, lora"):
         TrainConfig(**BASIC, method=name, epochs=3, lora={"rank": 4}).resolve()
-    with pytest.raises(ConfigError, match="trains nothing, so it takes no towers"):
-        TrainConfig(**BASIC, method=name, towers=["text"]).resolve()
+    for setting in ({"towers": ["text"]}, {"curriculum_order": "hard"}):
+        with pytest.raises(ConfigError, match=f"trains nothing, so it takes no {next(iter(setting))}"):
+            TrainConfig(**BASIC, method=name, **setting).resolve()
+    with pytest.raises(ConfigError, match="one safe item, so it takes no mixture"):
+        TrainConfig(**BASIC, method=name, pairing="mixture").resolve()
     with pytest.raises(ConfigError, match="has no setting preservation"):
         TrainConfig(**BASIC, method=name, objective={"preservation": 3.0}).resolve()

@@ -35,8 +35,28 @@ def test_select_rows_gives_the_easiest_first():
     assert select_rows(DIFFICULTY, 2, PAPER_SHARES).tolist() == [1, 3, 5, 2, 4, 0]
 
 
+def test_the_hardest_first_by_hand():
+    # hardest first the rows are 0, 4, 2, 5, 3, 1
+    assert select_rows(DIFFICULTY, 0, PAPER_SHARES, "hard").tolist() == [0, 4]
+    assert select_rows(DIFFICULTY, 1, PAPER_SHARES, "hard").tolist() == [0, 4, 2, 5]
+    first, second, third = split_epochs(order_training(DIFFICULTY, 3, 2, 0, first="hard"))
+    assert sorted(first.tolist()) == [0, 4]
+    assert sorted(second.tolist()) == [0, 2, 4, 5]
+    assert sorted(third.tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.integers(1, 60), st.floats(0.05, 1.0), st.integers(0, 1000))
+def test_hard_is_easy_turned_round(count, share, seed):
+    difficulty = np.random.default_rng(seed).choice([0.125, 0.25, 0.5, 0.75], count)  # many ties
+    easy, hard = select_rows(-difficulty, 0, [share]), select_rows(difficulty, 0, [share], "hard")
+    assert easy.tolist() == hard.tolist()
+    left = np.setdiff1d(np.arange(count), hard)
+    assert not len(left) or difficulty[hard].max() <= difficulty[left].min()
+
+
 def test_ties_keep_the_order_of_the_data():
     assert select_rows(np.array([0.5, 0.9, 0.5, 0.9, 0.5]), 0, []).tolist() == [1, 3, 0, 2, 4]
+    assert select_rows(np.array([0.5, 0.9, 0.5, 0.9, 0.5]), 0, [], "hard").tolist() == [0, 2, 4, 1, 3]
 
 
 def test_a_tiny_share_still_takes_one_row():

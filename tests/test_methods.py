@@ -68,6 +68,25 @@ def test_settings_of_the_wrong_shape_are_refused(method, settings):
         build_objective(find_trained(method), settings)
 
 
+@pytest.mark.parametrize("word", ["own", "none", "batch"])
+def test_words_reach_the_objective(word):
+    assert build_objective(find_trained("safer_clip"), {"negatives": word}) == SaferClipObjective(negatives=word)
+
+
+@pytest.mark.parametrize("value", ["Batch", "", 1.0, True, (1.0, 2.0)])
+def test_a_wrong_word_is_refused_with_the_list(value):
+    with pytest.raises(ConfigError, match=r"^SafeR-CLIP's setting negatives is one of own, none, batch, not ") as caught:
+        build_objective(find_trained("safer_clip"), {"negatives": value})
+    assert str(caught.value).endswith(str(value))
+
+
+@pytest.mark.parametrize(("build", "method"), [(build_objective, METHODS["safer_clip"]), (build_edit, EDITS["uwm"])])
+def test_a_word_is_no_number(build, method):
+    name = "uni_modal" if method.name == "safer_clip" else "text_mass"
+    with pytest.raises(ConfigError, match=f"{method.title}'s setting {name} takes 1 number.s., got much"):
+        build(method, {name: "much"})
+
+
 def test_the_codes_reading_of_safe_clip_differs_in_its_reference_alone():
     paper, code = METHODS["safe_clip"], METHODS["safe_clip_code"]
     assert replace(code, name=paper.name, title=paper.title, preset={}) == paper

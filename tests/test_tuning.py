@@ -2,12 +2,14 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Image
 
+from safer_clip import tuning
 from safer_clip.config import DataConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
@@ -280,6 +282,41 @@ def test_pairs_by_hand():
     assert pair_rows(embeddings, "own").cosines.tolist() == [0, 1, 0]
     assert pair_rows(embeddings, "nearest").targets.tolist() == [1, 1, 0]
     assert pair_rows(embeddings, "nearest").cosines.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("pairing", ["nearest_image", "nearest_both", "mixture"])
+def test_other_pairings_train_to_other_weights(table, tmp_path, pairing):
+    settings = {"batch_size": 4, "max_steps": 2, "curriculum": (), "lora": LoraSettings(rank=2), "learning_rate": 1e-2}
+    reference = encode_table(load_encoder(), table)
+    one, other = (
+        tune(load_encoder(), table, reference, TrainConfig(model="", data="", output=tmp_path, pairing=name, **settings))
+        for name in (pairing, "nearest")
+    )
+    assert not equal_weights(one, other)
+    assert one.settings["pairing"] == pairing
+    wanted = pair_rows(reference, pairing)
+    assert one.pairing.targets.tolist() == wanted.targets.tolist()
+
+
+@pytest.mark.parametrize("order", ["easy", "hard"])
+def test_a_curriculum_begins_with_the_easiest_or_the_hardest(table, tmp_path, monkeypatch, order):
+    seen: list[np.ndarray] = []
+    build = tuning.build_trainer
+    monkeypatch.setattr(tuning, "build_trainer", lambda *given: seen.append(given[3].rows[:4]) or build(*given))
+    settings = {"batch_size": 4, "max_steps": 1, "epochs": 2, "curriculum": (1 / 3,), "lora": LoraSettings(rank=2)}
+    config = TrainConfig(model="", data="", output=tmp_path, curriculum_order=order, **settings)
+    tuned = tune(load_encoder(), table, encode_table(load_encoder(), table), config)
+    ranked = np.argsort(tuned.pairing.cosines, kind="stable")
+    assert sorted(seen[0].tolist()) == sorted((ranked[:4] if order == "hard" else ranked[-4:]).tolist())
+    assert tuned.settings["curriculum_order"] == order
+
+
+def test_pairing_by_pictures_is_refused_without_any(table, tmp_path):
+    full = encode_table(load_encoder(), table)
+    nothing = np.empty((0, full.safe_text.shape[1]), np.float32)
+    captions = replace(full, safe_image=nothing, unsafe_image=nothing)
+    with pytest.raises(ConfigError, match="'nearest_image' compares pictures"):
+        tune(load_encoder(), table, captions, TrainConfig(model="", data="", output=tmp_path, pairing="nearest_image"))
 
 
 def test_too_few_rows_for_a_batch(configure):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from safer_clip.curriculum import TrainingOrder
-from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
 from safer_clip.objectives.base import SIDES, Labels, Reference, Side, Sides
-from safer_clip.pairing import Pairing
+from safer_clip.pairing import Mixture, Pairing, mix_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -85,7 +86,7 @@ class ReferenceRows:
 
     Attributes:
         embeddings: of the whole table, possibly memory-mapped.
-        pairing: target row of every row.
+        pairing: target row, or rows, of every row.
         labels: of every row, for an objective that needs them.
     """
 
@@ -99,16 +100,20 @@ class ReferenceRows:
         Sides that the store lacks are left out. Labels, if there are any, are bool ``(b,)``.
         """
         own = np.asarray(rows)
-        target = self.pairing.targets[own]
-        wanted: dict[str, Any] = {side: (getattr(self.embeddings, side), own) for side in SIDES}
-        wanted |= {"target_text": (self.embeddings.safe_text, target), "target_image": (self.embeddings.safe_image, target)}
+        found: dict[str, Any] = {side: getattr(self.embeddings, side)[own] for side in SIDES if self.embeddings.has(side)}
+        for modality in ("text", "image"):
+            if self.embeddings.has(f"safe_{modality}"):
+                found[f"target_{modality}"] = self._find_targets(getattr(self.embeddings, f"safe_{modality}"), own)
         if self.labels is not None:
-            wanted |= {name: (getattr(self.labels, name), own) for name in _LABELS}
-        return {
-            _REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(store[rows]))
-            for name, (store, rows) in wanted.items()
-            if len(store)
-        }
+            found |= {name: getattr(self.labels, name)[own] for name in _LABELS}
+        return {_REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in found.items()}
+
+    def _find_targets(self, store: Floats, rows: NDArray[np.int64]) -> Floats:
+        mixture = self.pairing.mixture
+        if mixture is None:
+            return store[self.pairing.targets[rows]]
+        # mixed here and not once for all rows: this reads a batch's few rows, and holds no second store
+        return mix_rows(store, Mixture(mixture.rows[rows], mixture.weights[rows]))
 
 
 @dataclass(frozen=True)

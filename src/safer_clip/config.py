@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from safer_clip.curriculum import CurriculumOrder
 from safer_clip.data.reading import ColumnMap
 from safer_clip.data.tags import Taxonomy
 from safer_clip.errors import ConfigError, list_fields
@@ -22,6 +23,7 @@ Config = TypeVar("Config", bound=BaseModel)
 COLUMNS = tuple(ColumnMap.__dataclass_fields__)
 Share = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=2)]
+Word = Annotated[str, Field(pattern="^[A-Za-z]")]  # of any case and spelling: the method tells which there are; 1e-4 is none
 
 
 class DataConfig(BaseModel):
@@ -163,8 +165,11 @@ class TrainConfig(DataConfig):
         save_every: optimizer steps between checkpoints; 0 for none.
         workers: processes that read pictures.
         towers: encoders to train; the other one stays as it is, and what it says of an item is a target all the same.
-        pairing: ``"nearest"`` or ``"own"``.
+        pairing: the safe item that an unsafe one is redirected to: ``"nearest"``, that with the nearest safe caption;
+            ``"own"``, its quadruplet's; ``"nearest_image"``, that with the nearest safe image; ``"nearest_both"``, that with
+            the largest sum of both cosines; ``"mixture"``, the weighted mean of those with the nearest captions.
         curriculum: share of the pairs in the first epochs; empty for all at once.
+        curriculum_order: which pairs come first: ``"easy"``, those closest in caption cosine, or ``"hard"``, the farthest.
         lora: the adapters.
         objective: fields of the method's objective or edit, such as ``{"uni_modal": 2.0}``.
     """
@@ -190,8 +195,9 @@ class TrainConfig(DataConfig):
     towers: tuple[Tower, ...] = Field(default=TOWERS, min_length=1)
     pairing: PairingName | None = None
     curriculum: tuple[Share, ...] | None = None
+    curriculum_order: CurriculumOrder = "easy"
     lora: LoraSettings | None = None
-    objective: dict[str, bool | float | tuple[float, ...]] = {}
+    objective: dict[str, bool | float | Word | tuple[float, ...]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -206,16 +212,22 @@ class TrainConfig(DataConfig):
         """Fill in the method's own choices, and check what only the method can know.
 
         Raises:
-            ConfigError: there is no such method, its objective has no such field, or it takes no settings of training.
+            ConfigError: there is no such method, its objective has no such field, it takes no settings of training, or what
+                is set of a curriculum has none to apply to.
         """
         method = find_method(self.method)
         if isinstance(method, EditMethod):
             build_edit(method, self.objective)
             self._refuse_training(method)
+            if self.pairing == "mixture":
+                raise ConfigError(f"{method.title} compares an unsafe item with one safe item, so it takes no mixture")
             return self.model_copy(update={"pairing": self.pairing or method.pairing})
         build_objective(method, self.objective)
         chosen = {name: getattr(method, name) for name in _METHOD_CHOICES if getattr(self, name) is None}
-        return self.model_copy(update=chosen)
+        resolved = self.model_copy(update=chosen)
+        if resolved.curriculum_order != "easy" and not resolved.curriculum:
+            raise ConfigError(f"{method.title} has no curriculum whose order could be turned round; set curriculum as well")
+        return resolved
 
     def describe(self) -> dict[str, Any]:
         """The settings that influence the weights, as plain values; paths are left out."""
@@ -243,6 +255,7 @@ _OF_TRAINING = {
     "max_steps",
     "towers",
     "curriculum",
+    "curriculum_order",
     "lora",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from safer_clip.errors import ConfigError
 
 PAPER_SHARES = (1 / 3, 2 / 3)
 """Share of the pairs in use in the first and second epoch: the paper names no thresholds; easy, medium, hard are thirds."""
+
+CurriculumOrder = Literal["easy", "hard"]
+"""Which pairs a curriculum begins with: the most similar ones, as in the paper, or the least similar ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +41,32 @@ class TrainingOrder:
         return self.epoch_ends[-1] if self.epoch_ends else 0
 
 
-def select_rows(difficulty: NDArray[np.floating], epoch: int, shares: Sequence[float]) -> NDArray[np.int64]:
-    """Rows that take part in an epoch, the most similar pairs first.
+def select_rows(
+    difficulty: NDArray[np.floating], epoch: int, shares: Sequence[float], first: CurriculumOrder = "easy"
+) -> NDArray[np.int64]:
+    """Rows that take part in an epoch, the most similar pairs first, or the least similar ones.
 
     Args:
         difficulty: safe-unsafe caption cosine of each pair ``(n,)``; the larger, the easier.
         epoch: from 0.
         shares: share of the pairs in use in each of the first epochs; later ones use all.
+        first: which pairs the first epochs use.
 
     Returns:
         int64 ``(k,)``, ``k`` at least 1. Ties keep the data's order.
     """
     share = shares[epoch] if epoch < len(shares) else 1.0
-    easiest = np.argsort(-difficulty, kind="stable")
-    return easiest[: max(1, round(share * len(difficulty)))].astype(np.int64)
+    ranked = np.argsort(-difficulty if first == "easy" else difficulty, kind="stable")
+    return ranked[: max(1, round(share * len(difficulty)))].astype(np.int64)
 
 
 def order_training(
-    difficulty: NDArray[np.floating], epochs: int, batch_size: int, seed: int, shares: Sequence[float] = PAPER_SHARES
+    difficulty: NDArray[np.floating],
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    shares: Sequence[float] = PAPER_SHARES,
+    first: CurriculumOrder = "easy",
 ) -> TrainingOrder:
     """Lay out all epochs: each shuffles the rows that it uses.
 
@@ -66,6 +78,7 @@ def order_training(
         batch_size: rows a batch.
         seed: same seed, same order.
         shares: empty for no curriculum.
+        first: which pairs the first epochs use.
 
     Raises:
         ConfigError: a number is out of range, a share is not in ``(0, 1]``, shares shrink, or an epoch has fewer rows than a
@@ -77,7 +90,7 @@ def order_training(
         raise ConfigError(f"curriculum shares must grow within (0, 1], got {list(shares)}")
     rows, ends, batches = [], [], 0
     for epoch in range(epochs):
-        used = select_rows(difficulty, epoch, shares)
+        used = select_rows(difficulty, epoch, shares, first)
         if len(used) < batch_size:
             raise ConfigError(
                 f"epoch {epoch + 1} has {len(used)} rows, fewer than a batch of {batch_size}; "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from safer_clip.objectives import (
     ShieldClipObjective,
 )
 
-PairingName = Literal["nearest", "own"]
-Settings = Mapping[str, float | Sequence[float]]
+PairingName = Literal["nearest", "own", "nearest_image", "nearest_both", "mixture"]
+"""The names of :data:`~safer_clip.pairing.PAIRINGS`."""
+Settings = Mapping[str, float | str | Sequence[float]]
+"""Fields of an objective or an edit: a number or a switch, a word of several, or some numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Method:
         source: where it comes from.
         objective: dataclass of its :class:`~safer_clip.objectives.Objective`, whose fields are the method's settings.
         preset: fields of the objective that make this method of it.
-        pairing: what an unsafe item is redirected to: its nearest safe caption, or its own quadruplet's.
+        pairing: what an unsafe item is redirected to, such as its nearest safe caption, or its own quadruplet's.
         curriculum: share of the pairs in the first epochs; empty for all at once.
         learning_rate: the paper's.
         epochs: the paper's.
@@ -152,7 +154,7 @@ def build_objective(method: Method, settings: Settings) -> Objective:
     """Build the method's objective with some of its fields set.
 
     Raises:
-        ConfigError: a setting is not one of its fields, or not as many numbers as the field holds.
+        ConfigError: a setting is not one of its fields, not as many numbers as the field holds, or none of its words.
     """
     objective: Objective = _build(method.objective, method.title, {**method.preset, **settings})
     return objective
@@ -169,9 +171,20 @@ def _build(kind: type[Any], title: str, settings: Settings) -> Any:
     unknown = [name for name in settings if name not in known]
     if unknown:
         raise ConfigError(f"{title} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    defaults = kind()
+    defaults, types = kind(), get_type_hints(kind)
     for name, value in settings.items():
-        wanted = np.size(getattr(defaults, name))
-        if np.shape(value) != np.shape(getattr(defaults, name)):
-            raise ConfigError(f"{title}'s setting {name} takes {wanted} number(s), got {value}")
+        if get_origin(types[name]) is Literal:
+            _check_word(f"{title}'s setting {name}", value, get_args(types[name]))
+        else:
+            _check_numbers(f"{title}'s setting {name}", value, getattr(defaults, name))
     return kind(**settings)
+
+
+def _check_word(what: str, value: Any, words: Sequence[str]) -> None:
+    if value not in words:
+        raise ConfigError(f"{what} is one of {', '.join(words)}, not {value}")
+
+
+def _check_numbers(what: str, value: Any, default: Any) -> None:
+    if isinstance(value, str) or np.shape(value) != np.shape(default):
+        raise ConfigError(f"{what} takes {np.size(default)} number(s), got {value}")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from safer_clip.batches import Collator, OrderedQuadruplets, ReferenceRows
 from safer_clip.checkpoints import find_checkpoint
 from safer_clip.config import DataConfig, TrainConfig, method_of
-from safer_clip.curriculum import TrainingOrder, order_training
+from safer_clip.curriculum import CurriculumOrder, TrainingOrder, order_training
 from safer_clip.editing.base import measure_change
 from safer_clip.errors import ConfigError, list_fields
 from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
@@ -25,7 +25,7 @@ from safer_clip.files import prepare_output, write_bytes, write_json
 from safer_clip.hyperbolic import bound_traversal, enter_hyperbolic
 from safer_clip.labels import read_labels, tell_unlabelled
 from safer_clip.memory import return_freed_blocks
-from safer_clip.methods import EditMethod, build_edit, build_objective, find_trained
+from safer_clip.methods import EditMethod, PairingName, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_plainly, read_through
 from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activations, merge_adapters, towers_of
@@ -33,7 +33,7 @@ from safer_clip.models.parameters import count_parameters
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
 from safer_clip.objectives.base import SIDES
-from safer_clip.pairing import Pairing, pair_nearest, pair_own
+from safer_clip.pairing import PAIRINGS, Pairing, pair_nearest
 from safer_clip.processes import has_accelerator, join_processes
 from safer_clip.reference import check_cosine, find_absent, find_sides, load_reference
 from safer_clip.trainer import SafetyTrainer, TrainingProgress
@@ -110,14 +110,17 @@ def load_data(config: DataConfig) -> Dataset:
     return table.select(range(min(config.rows, len(table)))) if config.rows else table
 
 
-def pair_rows(reference: QuadrupletEmbeddings, name: str) -> Pairing:
-    """Pair by the name of a pairing: the nearest safe caption, or the own quadruplet's."""
+def pair_rows(reference: QuadrupletEmbeddings, name: PairingName) -> Pairing:
+    """Pair by the name of a pairing.
+
+    Raises:
+        ConfigError: there are no captions, or no pictures for a pairing that compares them.
+    """
     if not reference.has("unsafe_text"):
         raise ConfigError(
             "a vision half has no captions to pair by; train the whole model with towers=[vision], then export"
         )
-    pair = pair_nearest if name == "nearest" else pair_own
-    return pair(reference.unsafe_text, reference.safe_text)
+    return PAIRINGS[name](reference)
 
 
 def train(config: TrainConfig, progress: Callable[[str], None] | None = None, resume: bool = False) -> TunedModel:
@@ -432,8 +435,8 @@ def find_base(folder: Path, base: str | None = None) -> str:
     return record.config.model
 
 
-def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...]]:
-    return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or ()
+def _schedule(config: TrainConfig) -> tuple[int, int, int, tuple[float, ...], CurriculumOrder]:
+    return config.epochs or 1, config.batch_size or 1, config.seed, config.curriculum or (), config.curriculum_order
 
 
 def record_training(tuned: TunedModel, config: TrainConfig) -> TrainingRecord:

@@ -213,3 +213,64 @@ def test_gradients():
     trained, reference = draw_case(8)
     leaves = [getattr(trained, name).clone().requires_grad_() for name in CASE]
     assert torch.autograd.gradcheck(lambda *moved: sum(SaferClipObjective()(Sides(*moved), reference).values()), leaves)
+
+
+ACROSS = ("redirect_image_to_text", "redirect_text_to_image")
+
+
+def test_redirection_without_negatives_by_hand():
+    terms = values(SaferClipObjective(cross_modal=2.0, negatives="none"), *tiny_case())
+    assert terms["redirect_image_to_text"] == pytest.approx(2 * (1 - 0.0))  # (.8, .6) to (.6, -.8)
+    assert terms["redirect_text_to_image"] == pytest.approx(2 * (1 - 0.0))  # (0, 1) to (-1, 0)
+
+
+def test_redirection_away_from_the_whole_batch_by_hand():
+    trained, reference = draw_case(0, count=2, d=2)
+    trained = replace(trained, unsafe_image=batch((1, 0), (0, 1)), unsafe_text=batch((0, 1), (1, 0)))
+    own = replace(reference.own, unsafe_text=batch((1, 0), (0.6, 0.8)), unsafe_image=batch((0, 1), (-1, 0)))
+    reference = Reference(own, batch((0, 1), (0, 1)), batch((0.8, 0.6), (-0.6, 0.8)))
+    terms = values(SaferClipObjective(cross_modal=2.0, negatives="batch"), trained, reference)
+    # V(v*): cosines 0 and 1 with the targets, 1, .6 and 0, .8 with the unsafe captions
+    by_hand = [softplus(1 - 0), softplus(0.6 - 0), softplus(0 - 1), softplus(0.8 - 1)]
+    assert terms["redirect_image_to_text"] == pytest.approx(2 * sum(by_hand) / 4)
+    # T(t*): .6 and -.6 with the targets, 1, 0 and 0, -1 with the unsafe images
+    by_hand = [softplus(1 - 0.6), softplus(0 - 0.6), softplus(0 + 0.6), softplus(-1 + 0.6)]
+    assert terms["redirect_text_to_image"] == pytest.approx(2 * sum(by_hand) / 4)
+
+
+@pytest.mark.parametrize("negatives", ["none", "batch"])
+def test_negatives_change_the_redirection_across_modalities_alone(negatives):
+    case = draw_case(10)
+    before, after = values(PLAIN, *case), values(replace(PLAIN, negatives=negatives), *case)
+    assert list(after) == list(before)
+    assert {name for name in NAMES if after[name] != before[name]} == set(ACROSS)
+    assert replace(PLAIN, negatives="own") == PLAIN
+
+
+@pytest.mark.parametrize(("negatives", "moved"), [("own", {1}), ("none", set()), ("batch", {0, 1, 2})])
+def test_which_rows_an_unsafe_counterpart_pushes(negatives, moved):
+    trained, reference = draw_case(11)
+    other = reference.own.unsafe_text.clone()
+    other[1] = -other[1]
+    changed = replace(reference, own=replace(reference.own, unsafe_text=other))
+    objective, gradients = replace(PLAIN, negatives=negatives), []
+    for known in (reference, changed):
+        leaf = trained.unsafe_image.clone().requires_grad_()
+        objective(replace(trained, unsafe_image=leaf), known)["redirect_image_to_text"].backward()
+        gradients.append(leaf.grad)
+    assert {row for row in range(3) if not torch.equal(gradients[0][row], gradients[1][row])} == moved
+
+
+def test_a_plain_pull_does_not_need_the_unsafe_counterpart():
+    trained, reference = draw_case(12)
+    alone = replace(reference, own=replace(reference.own, unsafe_text=None, unsafe_image=None))
+    assert set(ACROSS) <= set(values(replace(PLAIN, negatives="none"), trained, alone))
+    assert set(ACROSS).isdisjoint(values(PLAIN, trained, alone))
+
+
+@pytest.mark.parametrize("negatives", ["none", "batch"])
+def test_gradients_with_other_negatives(negatives):
+    trained, reference = draw_case(13)
+    objective = SaferClipObjective(negatives=negatives)
+    leaves = [getattr(trained, name).clone().requires_grad_() for name in CASE]
+    assert torch.autograd.gradcheck(lambda *moved: sum(objective(Sides(*moved), reference).values()), leaves)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safer_clip.objectives.base import weigh_terms
-from safer_clip.objectives.terms import LOGIT_SCALE, contrast, cosine_distance, prefer
+from safer_clip.objectives.terms import LOGIT_SCALE, contrast, cosine_distance, prefer, prefer_to_all
 
 RIGHT, UP, LEFT = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 
@@ -89,8 +89,31 @@ def test_bounds(seed, count):
 def test_the_order_of_the_batch_does_not_matter(seed, count):
     moved, target, other = draw(seed, 3, count, 3)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    for term, sides in ((cosine_distance, (moved, target)), (contrast, (moved, target)), (prefer, (moved, target, other))):
+    two, three = (moved, target), (moved, target, other)
+    for term, sides in ((cosine_distance, two), (contrast, two), (prefer, three), (prefer_to_all, three)):
         assert term(*(side[order] for side in sides)).item() == pytest.approx(term(*sides).item(), abs=1e-9)
+
+
+def test_preferring_to_all_by_hand():
+    # cosines with the wanted: 1, 0; with both unwanted: 0 and -1, 1 and 0
+    value = prefer_to_all(rows(RIGHT, UP), rows(RIGHT, LEFT), rows(UP, LEFT)).item()
+    margins = (0 - 1, -1 - 1, 1 - 0, 0 - 0)
+    assert value == pytest.approx(sum(math.log(1 + math.exp(margin)) for margin in margins) / 4)
+
+
+@few
+@given(seeds, sizes)
+def test_preferring_to_all_is_the_mean_of_preferring_to_each(seed, count):
+    moved, wanted, unwanted = draw(seed, 3, count, 3)
+    single = [prefer(moved, wanted, row.expand_as(moved)).item() for row in unwanted]
+    assert prefer_to_all(moved, wanted, unwanted).item() == pytest.approx(sum(single) / count)
+
+
+@few
+@given(seeds)
+def test_preferring_a_single_row_is_preferring(seed):
+    sides = draw(seed, 3, 1, 3)
+    assert prefer_to_all(*sides).item() == pytest.approx(prefer(*sides).item())
 
 
 @few
@@ -133,11 +156,12 @@ def test_gradients(seed):
     assert torch.autograd.gradcheck(cosine_distance, (moved, target))
     assert torch.autograd.gradcheck(lambda a, b: contrast(a, b, 5.0), (moved, target))
     assert torch.autograd.gradcheck(prefer, (moved, target, other))
+    assert torch.autograd.gradcheck(prefer_to_all, (moved, target, other))
 
 
 def test_terms_are_scalars_of_the_inputs_precision():
     sides = [torch.eye(2, dtype=torch.float32)] * 3
-    for value in (cosine_distance(*sides[:2]), contrast(*sides[:2]), prefer(*sides)):
+    for value in (cosine_distance(*sides[:2]), contrast(*sides[:2]), prefer(*sides), prefer_to_all(*sides)):
         assert value.shape == ()
         assert value.dtype == torch.float32
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from safer_clip.objectives.base import SIDES, Reference, Side, Sides, Terms, weigh_terms
-from safer_clip.objectives.terms import contrast, cosine_distance, prefer
+from torch import Tensor
+
+from safer_clip.objectives.base import SIDES, Part, Reference, Side, Sides, Terms, weigh_terms
+from safer_clip.objectives.terms import contrast, cosine_distance, prefer, prefer_to_all
+
+Negatives = Literal["own", "none", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,9 @@ class SaferClipObjective:
         uni_modal: weight of the cosine distances ``V(v*)`` to ``V0(v^)`` and ``T(t*)`` to ``T0(t^)``.
         preservation: weight of the cosine distances ``V(v)`` to ``V0(v)`` and ``T(t)`` to ``T0(t)``.
         cross_preservation: weight of InfoNCE between ``V(v)`` and ``T0(t)``, ``T(t)`` and ``V0(v)``.
+        negatives: what redirection across modalities pushes away from. ``"own"``: each item's own unsafe counterpart, as in
+            the paper; ``"batch"``: those of the whole batch, by :func:`~safer_clip.objectives.terms.prefer_to_all`;
+            ``"none"``: nothing, it is the cosine distance to the target.
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
@@ -30,15 +37,16 @@ class SaferClipObjective:
     uni_modal: float = 1.0
     preservation: float = 1.0
     cross_preservation: float = 0.05
+    negatives: Negatives = "own"
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
         own, text, image = reference.own, reference.target_text, reference.target_image
-        cross, uni, keep, match = self.cross_modal, self.uni_modal, self.preservation, self.cross_preservation
+        uni, keep, match = self.uni_modal, self.preservation, self.cross_preservation
         return weigh_terms(
             {
-                "redirect_image_to_text": (cross, prefer, (trained.unsafe_image, text, own.unsafe_text)),
-                "redirect_text_to_image": (cross, prefer, (trained.unsafe_text, image, own.unsafe_image)),
+                "redirect_image_to_text": self._redirect(trained.unsafe_image, text, own.unsafe_text),
+                "redirect_text_to_image": self._redirect(trained.unsafe_text, image, own.unsafe_image),
                 "redirect_image": (uni, cosine_distance, (trained.unsafe_image, image)),
                 "redirect_text": (uni, cosine_distance, (trained.unsafe_text, text)),
                 "preserve_image": (keep, cosine_distance, (trained.safe_image, own.safe_image)),
@@ -47,3 +55,9 @@ class SaferClipObjective:
                 "preserve_text_to_image": (match, contrast, (trained.safe_text, own.safe_image)),
             }
         )
+
+    def _redirect(self, moved: Tensor | None, wanted: Tensor | None, unwanted: Tensor | None) -> Part:
+        if self.negatives == "none":
+            return self.cross_modal, cosine_distance, (moved, wanted)
+        term = {"own": prefer, "batch": prefer_to_all}[self.negatives]
+        return self.cross_modal, term, (moved, wanted, unwanted)

@@ -37,6 +37,16 @@ def prefer(moved: Tensor, wanted: Tensor, unwanted: Tensor) -> Tensor:
     return F.softplus(margin).mean()
 
 
+def prefer_to_all(moved: Tensor, wanted: Tensor, unwanted: Tensor) -> Tensor:
+    """Mean over all ``i, j`` of ``softplus(cos(moved[i], unwanted[j]) - cos(moved[i], wanted[i]))``.
+
+    :func:`prefer` with every row of the batch as a negative, one at a time; of no paper. It has the same bounds, the same
+    ``log 2`` where nothing is told apart, and is the same for a single row.
+    """
+    margins = moved @ unwanted.T - (moved * wanted).sum(dim=-1, keepdim=True)
+    return F.softplus(margins).mean()
+
+
 def among(rows: Tensor, term: Callable[[Tensor, Tensor], Tensor], moved: Tensor, target: Tensor) -> Tensor:
     """A term of the chosen rows alone; 0 with a gradient of 0 where none is chosen, as a mean of nothing is no number.
 
