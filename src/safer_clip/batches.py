@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from safer_clip.curriculum import TrainingOrder
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
+from safer_clip.models.similarity import Modality
 from safer_clip.objectives.base import SIDES, Labels, Reference, Side, Sides
 from safer_clip.pairing import Mixture, Pairing, mix_rows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from safer_clip.labels import LabelRows
     from safer_clip.models.preparation import Preparation
+    from safer_clip.removal import Removal
 
 Batch = dict[str, Tensor]
 
@@ -88,11 +90,13 @@ class ReferenceRows:
         embeddings: of the whole table, possibly memory-mapped.
         pairing: target row, or rows, of every row.
         labels: of every row, for an objective that needs them.
+        removals: what makes targets of items themselves, by modality, for an objective that wants those instead.
     """
 
     embeddings: QuadrupletEmbeddings
     pairing: Pairing
     labels: LabelRows | None = None
+    removals: Mapping[Modality, Removal] = field(default_factory=dict)
 
     def look_up(self, rows: Sequence[int]) -> Batch:
         """Up to six tensors float32 ``(b, d)`` under prefixed names; :func:`split_reference` makes a ``Reference`` of them.
@@ -101,14 +105,17 @@ class ReferenceRows:
         """
         own = np.asarray(rows)
         found: dict[str, Any] = {side: getattr(self.embeddings, side)[own] for side in SIDES if self.embeddings.has(side)}
-        for modality in ("text", "image"):
+        for modality in get_args(Modality):
             if self.embeddings.has(f"safe_{modality}"):
-                found[f"target_{modality}"] = self._find_targets(getattr(self.embeddings, f"safe_{modality}"), own)
+                found[f"target_{modality}"] = self._find_targets(modality, own)
         if self.labels is not None:
             found |= {name: getattr(self.labels, name)[own] for name in _LABELS}
         return {_REFERENCE_PREFIX + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in found.items()}
 
-    def _find_targets(self, store: Floats, rows: NDArray[np.int64]) -> Floats:
+    def _find_targets(self, modality: Modality, rows: NDArray[np.int64]) -> Floats:
+        store: Floats = getattr(self.embeddings, f"safe_{modality}")
+        if modality in self.removals:
+            return self.removals[modality].find_targets(getattr(self.embeddings, f"unsafe_{modality}"), store, rows)
         mixture = self.pairing.mixture
         if mixture is None:
             return store[self.pairing.targets[rows]]

@@ -113,7 +113,7 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            help="safer_clip, safe_clip, safe_clip_code, shield_clip, hysac, clip_plus; "
+            help="safer_clip, safer_plus, safe_clip, safe_clip_code, shield_clip, hysac, clip_plus; "
             "uwm and projection edit without training."
         ),
     ] = None,

@@ -22,6 +22,7 @@ from safer_clip.objectives import (
     Objective,
     SafeClipObjective,
     SaferClipObjective,
+    SaferPlusObjective,
     ShieldClipObjective,
 )
 
@@ -111,6 +112,7 @@ METHODS = {
             lora=_SAFE_CLIP.lora,
             space="lorentz",
         ),
+        Method("safer_plus", "SafeR-CLIP+", "this project", SaferPlusObjective, {}, "nearest", PAPER_SHARES),
         Method("shield_clip", "ShieldCLIP", "arXiv 2609.39688", ShieldClipObjective, batch_size=128),
     )
 }

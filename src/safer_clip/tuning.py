@@ -32,7 +32,7 @@ from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activati
 from safer_clip.models.parameters import count_parameters
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
-from safer_clip.objectives.base import SIDES
+from safer_clip.objectives.base import SIDES, TargetFinder
 from safer_clip.pairing import PAIRINGS, Pairing, pair_nearest
 from safer_clip.processes import has_accelerator, join_processes
 from safer_clip.reference import check_cosine, find_absent, find_sides, load_reference
@@ -361,6 +361,8 @@ def build_trainer(
     objective = build_objective(find_trained(config.method), config.objective)
     if objective.needs_labels:
         reference = replace(reference, labels=read_labels(table))
+    if isinstance(objective, TargetFinder):
+        reference = replace(reference, removals=objective.plan_removals(reference.embeddings, reference.pairing))
     present = {side for side in SIDES if len(getattr(reference.embeddings, side))}
     sides = [side for side in objective.sides if side in present and towers_of([side])[0] in config.towers]
     towers = towers_of(sides)

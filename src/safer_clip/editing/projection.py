@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from safer_clip.editing.base import Edited, copy_encoder
 from safer_clip.errors import ConfigError
+from safer_clip.removal import span_differences
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,33 +55,17 @@ class ProjectionEdit:
             safe, unsafe = getattr(embedded, f"safe_{modality}"), getattr(embedded, f"unsafe_{modality}")
             if strength == 0 or not (len(safe) and len(unsafe)):
                 continue
-            span = span_differences(unsafe, safe[targets], int(self.rank))
+            span = _take_first(span_differences(unsafe, safe[targets])[0], int(self.rank))
             change = np.eye(safe.shape[1]) - strength * span @ span.T
             _merge(edited.model, modality, change)
             told |= {f"{modality}_safe_moved": _move(safe, change), f"{modality}_unsafe_moved": _move(unsafe, change)}
         return Edited(edited, told)
 
 
-def span_differences(unsafe: Floats, safe: Floats, rank: int) -> Floats:
-    """Orthonormal directions in which unsafe items differ most from their safe partners.
-
-    Args:
-        unsafe: ``(n, d)``.
-        safe: row ``i`` is the partner of row ``i``: ``(n, d)``.
-        rank: how many.
-
-    Returns:
-        ``(d, rank)``.
-
-    Raises:
-        ConfigError: the space has not as many dimensions.
-    """
-    if not 1 <= rank <= unsafe.shape[1]:
-        raise ConfigError(f"rank {rank} is not between 1 and the {unsafe.shape[1]} dimensions of the embeddings")
-    difference = np.asarray(unsafe, np.float64) - safe
-    # through the moments, d x d: the differences themselves may be many
-    _, directions = np.linalg.eigh(difference.T @ difference)
-    return np.ascontiguousarray(directions[:, ::-1][:, :rank])
+def _take_first(directions: Floats, rank: int) -> Floats:
+    if not 1 <= rank <= len(directions):
+        raise ConfigError(f"rank {rank} is not between 1 and the {len(directions)} dimensions of the embeddings")
+    return directions[:, :rank]
 
 
 def _move(embeddings: Floats, change: Floats) -> float:

@@ -5,6 +5,7 @@ from safer_clip.objectives.clip_plus import ClipPlusObjective
 from safer_clip.objectives.hysac import HysacObjective
 from safer_clip.objectives.safe_clip import SafeClipObjective
 from safer_clip.objectives.safer_clip import SaferClipObjective
+from safer_clip.objectives.safer_plus import SaferPlusObjective
 from safer_clip.objectives.shield_clip import ShieldClipObjective
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Reference",
     "SafeClipObjective",
     "SaferClipObjective",
+    "SaferPlusObjective",
     "ShieldClipObjective",
     "Sides",
     "Terms",

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
+    from safer_clip.models.similarity import Modality
+    from safer_clip.pairing import Pairing
+    from safer_clip.removal import Removal
 
 Terms = dict[str, Tensor]
 """Named terms of a loss, each a scalar with its weight already on it: the loss is their sum."""
@@ -64,6 +70,15 @@ def weigh_terms(parts: Mapping[str, Part]) -> Terms:
         for name, (weight, function, inputs) in parts.items()
         if all(side is not None for side in inputs)
     }
+
+
+@runtime_checkable
+class TargetFinder(Protocol):
+    """An objective that redirects items otherwise than to their paired rows."""
+
+    def plan_removals(self, embedded: QuadrupletEmbeddings, pairing: Pairing) -> Mapping[Modality, Removal]:
+        """What makes the targets of each modality that the data have, from the frozen embeddings of all rows."""
+        ...
 
 
 class Objective(Protocol):

@@ -47,6 +47,15 @@ def prefer_to_all(moved: Tensor, wanted: Tensor, unwanted: Tensor) -> Tensor:
     return F.softplus(margins).mean()
 
 
+def prefer_in_pool(queries: Tensor, wanted: Tensor, unwanted: Tensor, scale: float) -> Tensor:
+    """Cross-entropy of finding ``wanted[i]`` for ``queries[i]`` among all of ``wanted`` and ``unwanted``: a mixed pool.
+
+    Both pools may carry gradients. ``log(2 b)`` where nothing is told apart.
+    """
+    logits = scale * queries @ torch.cat([wanted, unwanted]).T
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
 def among(rows: Tensor, term: Callable[[Tensor, Tensor], Tensor], moved: Tensor, target: Tensor) -> Tensor:
     """A term of the chosen rows alone; 0 with a gradient of 0 where none is chosen, as a mean of nothing is no number.
 
