@@ -143,6 +143,7 @@ def average_records(records: Sequence[RunRecord], seeds: Sequence[int]) -> SeedM
         average
         | {
             "seeds": list(seeds),
+            "settings": {name: value for name, value in average["settings"].items() if name != "seed"},
             "interval": dict(list_intervals(average)),
             "fingerprints": [record.results.model_fingerprint for record in records],
         }
