@@ -11,8 +11,8 @@ UNSAFE = np.array([[0.6, 0, 0.8, 0], [0, 0.6, 0.8, 0]], np.float32)
 OWN = np.array([0, 1])
 
 
-def plan(share=0.5, strength=1.0, drawn=0.0):
-    return plan_removal(UNSAFE, SAFE, OWN, RemovalSettings(share, strength, drawn))
+def plan(share=0.5, strength=1.0, drawn=0.0, neighbours=10):
+    return plan_removal(UNSAFE, SAFE, OWN, RemovalSettings(share, strength, drawn, neighbours))
 
 
 def test_directions_of_difference():
@@ -44,12 +44,16 @@ def test_drawn_altogether_they_are_at_the_middle_of_their_safe_neighbours():
     assert plan(drawn=1.0).find_targets(UNSAFE, SAFE, OWN) == pytest.approx(np.stack([expected, expected]))
 
 
+def test_a_single_neighbour_is_the_nearest():
+    assert plan(drawn=1.0, neighbours=1).find_targets(UNSAFE, SAFE, OWN) == pytest.approx(SAFE)
+
+
 def test_rows_are_found_by_their_number():
     both = plan(drawn=0.3).find_targets(UNSAFE, SAFE, OWN)
     assert plan(drawn=0.3).find_targets(UNSAFE, SAFE, np.array([1])) == pytest.approx(both[1:])
 
 
-@pytest.mark.parametrize("wrong", [{"share": 1.5}, {"drawn": -0.1}, {"strength": -1.0}])
+@pytest.mark.parametrize("wrong", [{"share": 1.5}, {"drawn": -0.1}, {"strength": -1.0}, {"neighbours": 0}])
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="removal takes a share and a draw from 0 to 1"):
         plan(**wrong)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safer_clip.errors import ConfigError
-from safer_clip.pairing import NEIGHBOURS, Floats, Mixture, mix_rows, nearest_several
+from safer_clip.pairing import Floats, Mixture, mix_rows, nearest_several
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class RemovalSettings:
         share: of the squared length of all differences that the directions have to hold, from 0 to 1.
         strength: how much of them is taken out: 1 all, 0 nothing.
         drawn: from 0, the item without its unsafe directions, to 1, the middle of its neighbours.
+        neighbours: how many safe items of the same modality that is the middle of.
     """
 
     share: float
     strength: float
     drawn: float
+    neighbours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,14 @@ def plan_removal(unsafe: Floats, safe: Floats, targets: NDArray[np.int64], setti
     Raises:
         ConfigError: a number is out of its range.
     """
-    if not (0 <= settings.share <= 1 and 0 <= settings.drawn <= 1 and settings.strength >= 0):
-        raise ConfigError(f"removal takes a share and a draw from 0 to 1 and a strength of at least 0, got {settings}")
+    if not (0 <= settings.share <= 1 and 0 <= settings.drawn <= 1 and settings.strength >= 0 and settings.neighbours >= 1):
+        raise ConfigError(
+            f"removal takes a share and a draw from 0 to 1, no negative strength and at least one neighbour, got {settings}"
+        )
     directions, lengths = span_differences(unsafe, safe[targets])
     held = np.cumsum(lengths) / max(lengths.sum(), np.finfo(np.float64).tiny)
     rank = min(int(np.searchsorted(held, settings.share)) + 1, len(held)) if settings.share else 0
-    rows, _ = nearest_several(unsafe, safe, NEIGHBOURS)
+    rows, _ = nearest_several(unsafe, safe, settings.neighbours)
     weights = np.full(rows.shape, 1 / rows.shape[1], np.float32)
     return Removal(directions[:, :rank].astype(np.float32), Mixture(rows, weights), settings)
 

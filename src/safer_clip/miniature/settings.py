@@ -40,15 +40,15 @@ def demo_config(method: str, output: Path, seed: int = 0, rows: int = TRAINING_R
     adapters. ShieldCLIP, which asks for labels, gets the same rows with labels.
 
     Args:
-        method: its name.
+        method: its name; one that has not been tuned has its own settings.
         output: folder of the tuned model.
         seed: of adapters, order and dropout.
         rows: training quadruplets.
         changes: fields that win over the tuned ones; of ``objective`` only those that are given.
     """
     shared = {"model": "miniature", "data": "miniature", "rows": rows, "method": method, "output": output, "seed": seed}
-    objective = {**TUNED[method].get("objective", {}), **changes.get("objective", {})}
-    tuned = TUNED[method] | changes | {"objective": objective}
+    known = TUNED.get(method, {})
+    tuned = known | changes | {"objective": {**known.get("objective", {}), **changes.get("objective", {})}}
     return TrainConfig.model_validate(shared | _plan_training(method, changes) | tuned).resolve()
 
 

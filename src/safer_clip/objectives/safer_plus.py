@@ -39,6 +39,7 @@ class SaferPlusObjective:
         text_share: of the differences' squared length, that is taken out of captions; ``image_share`` likewise of images.
         text_strength: how much of it is taken out; ``image_strength`` likewise.
         text_drawn: how far what is left is drawn to the middle of near safe captions; ``image_drawn`` likewise.
+        text_neighbours: how many those are; ``image_neighbours`` likewise.
     """
 
     sides: ClassVar[tuple[Side, ...]] = SIDES
@@ -57,6 +58,8 @@ class SaferPlusObjective:
     image_strength: float = 1.0
     text_drawn: float = 0.0
     image_drawn: float = 0.7
+    text_neighbours: float = 1
+    image_neighbours: float = 10
 
     def __call__(self, trained: Sides, reference: Reference) -> Terms:
         """Eight weighted terms; shapes as in :class:`Sides` and :class:`Reference`."""
@@ -80,8 +83,8 @@ class SaferPlusObjective:
     def plan_removals(self, embedded: QuadrupletEmbeddings, pairing: Pairing) -> Mapping[Modality, Removal]:
         """What is taken out of each modality that the data have; see :func:`~safer_clip.removal.plan_removal`."""
         chosen: dict[Modality, RemovalSettings] = {
-            "text": RemovalSettings(self.text_share, self.text_strength, self.text_drawn),
-            "image": RemovalSettings(self.image_share, self.image_strength, self.image_drawn),
+            "text": RemovalSettings(self.text_share, self.text_strength, self.text_drawn, int(self.text_neighbours)),
+            "image": RemovalSettings(self.image_share, self.image_strength, self.image_drawn, int(self.image_neighbours)),
         }
         return {
             each: plan_removal(
