@@ -50,13 +50,13 @@ class SaferPlusObjective:
     scale: float = 30.0
     text_proximity: float = 1.0
     image_proximity: float = 1.0
-    preservation: float = 8.0
-    cross_preservation: float = 0.2
+    preservation: float = 16.0
+    cross_preservation: float = 0.4
     text_share: float = 0.8
-    image_share: float = 0.75
+    image_share: float = 0.78
     text_strength: float = 0.75
     image_strength: float = 1.0
-    text_drawn: float = 0.0
+    text_drawn: float = 1.0
     image_drawn: float = 0.7
     text_neighbours: float = 1
     image_neighbours: float = 10

@@ -10,7 +10,7 @@ from safer_clip.repeating.comparing import RepeatedResults, SeedMeans
 from safer_clip.report.frontier import write_frontier_charts
 from safer_clip.report.page import write_report
 from safer_clip.report.wording import ABSENT, arrow, duration, interval, percent
-from safer_clip.results import SAFE_DIRECTIONS, UNSAFE_DIRECTIONS, Direction, RetrievalScores
+from safer_clip.results import BASE, SAFE_DIRECTIONS, UNSAFE_DIRECTIONS, Direction, RetrievalScores
 from safer_clip.schema import Interval
 
 TABLE = "comparison.md"
@@ -24,7 +24,8 @@ def write_comparison(results: RepeatedResults, output: Path) -> list[Path]:
     note = "R@1 over mixed pools, percent; in brackets 95 % intervals over queries and seeds."
     write_bytes(output / TABLE, "\n\n".join([f"# {results.title}", note, *sections, ""]).encode())
     write_report(results, output / PAGE)
-    return [output / TABLE, output / PAGE, *write_frontier_charts(results.frontier, output / "comparison.json")]
+    curves = {key: frontier for key, frontier in results.frontier.items() if key != BASE}  # where the others begin anyway
+    return [output / TABLE, output / PAGE, *write_frontier_charts(curves, output / "comparison.json")]
 
 
 def list_benchmarks(results: RepeatedResults) -> list[str]:
