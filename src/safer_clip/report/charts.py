@@ -26,7 +26,18 @@ Side = Literal["text", "vision"]
 INK, MUTED, GRID = "#010203", "#040506", "#070809"  # stand-ins that become the page's own colours
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--rule)"}
 OKABE_ITO = ("#009e73", "#e69f00", "#56b4e9", "#f0e442")
-STYLES = {BASE: (INK, "o"), "clip_plus": ("#cc79a7", "s"), "safe_clip": ("#0072b2", "^"), "safer_clip": ("#d55e00", "D")}
+STYLES = {
+    BASE: (INK, "o"),
+    "clip_plus": ("#cc79a7", "s"),
+    "safe_clip": ("#0072b2", "^"),
+    "safer_clip": ("#d55e00", "D"),
+    "safer_plus": ("#009e73", "P"),
+    "safe_clip_code": ("#56b4e9", "v"),
+    "shield_clip": ("#e69f00", "p"),
+    "hysac": ("#8c564b", "h"),
+    "projection": ("#9467bd", "d"),
+    "uwm": ("#7f7f7f", "X"),
+}
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 LABEL_SIZE = 9.5
 LABEL_GAP = 16.0
@@ -40,7 +51,7 @@ def method_styles(results: Results) -> dict[str, tuple[str, str]]:
 def pick_styles(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Likewise by the methods' keys alone."""
     others = [key for key in keys if key not in STYLES]
-    spare = {key: (OKABE_ITO[i % len(OKABE_ITO)], "vPXh"[i % 4]) for i, key in enumerate(others)}
+    spare = {key: (OKABE_ITO[i % 4], "vPXh"[(i + i // 4) % 4]) for i, key in enumerate(others)}
     return {key: STYLES.get(key) or spare[key] for key in keys}
 
 
