@@ -114,7 +114,7 @@ def train(
         str | None,
         typer.Option(
             help="safer_clip, safer_plus, safe_clip, safe_clip_code, shield_clip, hysac, clip_plus; "
-            "uwm and projection edit without training."
+            "uwm and projection edit without training; docs/methods.md lists all."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with settings; options and --set win over it.")] = None,
