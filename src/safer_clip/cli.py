@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_clip.benchmark.commands import benchmark_app
 from safer_clip.errors import ConfigError, SaferClipError
+from safer_clip.repeating.commands import ablate, compare
 
 if TYPE_CHECKING:
-    from safer_clip.config import CompareConfig, TrainConfig
-    from safer_clip.repeating.plans import Variant
-    from safer_clip.results import Results
+    from safer_clip.config import TrainConfig
 
 app = typer.Typer(
     help="Make CLIP-like models safer, and measure how safe and how useful they remain.",
@@ -50,6 +49,7 @@ def demo(
     from safer_clip.miniature.demo import run_demo
     from safer_clip.miniature.sheet import draw_contact_sheet
     from safer_clip.report import write_report
+    from safer_clip.report.terminal import print_results
     from safer_clip.results import save_results
 
     prepare_output(output, overwrite)
@@ -57,7 +57,7 @@ def demo(
     results = run_demo(output, seed, typer.echo)
     save_results(output / "results.json", results)
     write_report(results, output / "report.html")
-    _print_results(results)
+    print_results(results)
     typer.echo(f"\nOpen {output / 'report.html'}; the figures are in {output / 'results.json'}")
 
 
@@ -167,11 +167,12 @@ def evaluate(
     chosen = check_settings(EvaluateConfig, parse_settings(settings or []) | named)
     _refuse_existing(output, overwrite)
     from safer_clip.comparison import evaluate as run
+    from safer_clip.report.terminal import print_results
     from safer_clip.results import save_results
 
     results = run(chosen, typer.echo)
     save_results(output, results)
-    _print_results(results)
+    print_results(results)
     typer.echo(f"Wrote {output}")
 
 
@@ -205,49 +206,8 @@ def frontier(
     typer.echo(f"Wrote {output} and {', '.join(map(str, charts))}")
 
 
-@app.command()
-def compare(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; runs that it holds are not run again.")],
-    methods: Annotated[
-        list[str] | None, typer.Option("--methods", help="Names between commas, or 'all'; repeatable.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Of training, from 0 on.", min=1)] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
-    data: Annotated[str | None, typer.Option(help="Quadruplets to train on, or 'miniature'.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Quadruplets to measure on, or 'miniature'.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a core, or one beside a GPU.", min=1)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting, such as --set attack=0; repeatable.")
-    ] = None,
-) -> None:
-    """Train and measure methods with several seeds: means, intervals, frontiers, attacks (comparison.json)."""
-    from safer_clip.repeating.plans import HOUSE_METHOD, name_methods
-
-    shared = {"output": output, "seeds": seeds, "model": model, "data": data}
-    chosen = _read_comparison(shared, benchmark, settings or [])
-    _repeat(chosen, name_methods(_split_names(methods) or ["all"]), jobs, "Methods compared over seeds", HOUSE_METHOD)
-
-
-@app.command()
-def ablate(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; runs that it holds are not run again.")],
-    changes: Annotated[list[str] | None, typer.Option(help="Some of the changes, between commas; by default all.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Of training, from 0 on.", min=1)] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder, or 'miniature'.")] = None,
-    data: Annotated[str | None, typer.Option(help="Quadruplets to train on, or 'miniature'.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Quadruplets to measure on, or 'miniature'.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a core, or one beside a GPU.", min=1)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting, such as --set attack=20; repeatable.")
-    ] = None,
-) -> None:
-    """Change one ingredient of SafeR-CLIP at a time, with several seeds (comparison.json); attacks only if asked for."""
-    from safer_clip.repeating.ablations import list_ablations
-    from safer_clip.repeating.plans import HOUSE_METHOD
-
-    shared = {"output": output, "seeds": seeds, "model": model, "data": data}
-    chosen = _read_comparison(shared, benchmark, ["attack=0", *(settings or [])])
-    _repeat(chosen, list_ablations(_split_names(changes)), jobs, "What carries SafeR-CLIP's effect", HOUSE_METHOD)
+app.command()(compare)
+app.command()(ablate)
 
 
 @app.command()
@@ -498,30 +458,6 @@ def env() -> None:
         typer.echo(f"{name} {value}")
 
 
-def _split_names(parts: list[str] | None) -> list[str]:
-    return [name for part in parts or [] for name in part.split(",")]
-
-
-def _read_comparison(shared: dict[str, Any], benchmark: str | None, settings: list[str]) -> CompareConfig:
-    from safer_clip.config import CompareConfig, check_settings, drop_absent, parse_settings
-
-    given = parse_settings(settings)
-    if benchmark is not None:
-        given.setdefault("benchmark", {})["data"] = benchmark
-    return check_settings(CompareConfig, given | drop_absent(shared))
-
-
-def _repeat(config: CompareConfig, variants: list[Variant], jobs: int | None, title: str, against: str) -> None:
-    from safer_clip.repeating.comparing import FILE, compare_variants
-    from safer_clip.repeating.processes import count_jobs
-    from safer_clip.report.repeated import write_comparison
-
-    results = compare_variants(config, variants, jobs or count_jobs(), title, against, typer.echo)
-    written = write_comparison(results, config.output)
-    _print_results(results)
-    typer.echo(f"Wrote {', '.join(map(str, [config.output / FILE, *written]))}")
-
-
 def _plan(config: TrainConfig) -> None:
     from safer_clip.estimates import estimate_training
     from safer_clip.report.wording import duration
@@ -547,16 +483,6 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise ConfigError(f"--output {path} exists; name another file, or pass --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _print_results(results: Results) -> None:
-    from rich.console import Console
-
-    from safer_clip.report.terminal import tabulate
-
-    console = Console()
-    for table in tabulate(results):
-        console.print(table)
 
 
 def _print_tree(value: object, indent: int = 0) -> None:

@@ -14,6 +14,15 @@ LEADS = {"Safety": "R@1", "Unsafe": "unsafe", "Utility": "R@1", "Training": ""}
 """What stands above a column, by the first word of its group; other groups are for the report."""
 
 
+def print_results(results: Results) -> None:
+    """Print the table of each benchmark."""
+    from rich.console import Console
+
+    console = Console()
+    for table in tabulate(results):
+        console.print(table)
+
+
 def tabulate(results: Results) -> list[Table]:
     """One table a benchmark, the same figures as the report's: safety in both directions, utility, time."""
     from rich import box
