@@ -1,7 +1,8 @@
+from datetime import datetime
 from importlib.metadata import version
 
 from safer_clip import __version__
-from safer_clip.environment import describe_hardware, describe_versions
+from safer_clip.environment import describe_context, describe_hardware, describe_versions, usable_cores
 
 
 def test_versions_are_those_installed(monkeypatch):
@@ -22,3 +23,10 @@ def test_hardware_names_what_speed_depends_on():
 def test_unknown_memory_is_left_out(monkeypatch):
     monkeypatch.setattr("safer_clip.environment._memory_gib", lambda: None)
     assert "memory" not in describe_hardware()
+
+
+def test_the_context_says_when_how_with_what_and_where():
+    found = describe_context()
+    assert list(found) == ["created", "command", "versions", "hardware"]
+    assert datetime.fromisoformat(found["created"]).tzinfo is not None
+    assert found["hardware"]["cores"] == str(usable_cores())
