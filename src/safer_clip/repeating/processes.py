@@ -6,6 +6,7 @@ import multiprocessing
 import queue
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from safer_clip.config import CompareConfig
@@ -13,7 +14,7 @@ from safer_clip.environment import usable_cores
 from safer_clip.errors import SaferClipError
 from safer_clip.processes import has_accelerator
 from safer_clip.repeating.plans import Run
-from safer_clip.repeating.runs import Bench
+from safer_clip.repeating.runs import Bench, record_path
 
 Tell = Callable[[str], None]
 _PATIENCE = 1.0
@@ -93,9 +94,17 @@ def _serve(config: CompareConfig, jobs: int, todo: Any, outcomes: Any) -> None:
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    bench = Bench.open(config)
-    while (run := todo.get()) is not None:
-        outcomes.put((run.name, _attempt(bench, run)))
+    try:
+        bench = Bench.open(config)
+        while (run := todo.get()) is not None:
+            log = record_path(config.output, run).with_suffix(".log")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            # bars of several processes would write over each other
+            with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
+                problem = _attempt(bench, run)
+            outcomes.put((run.name, problem))
+    except KeyboardInterrupt:
+        return  # the first process tells
 
 
 def _attempt(bench: Bench, run: Run) -> str | None:
