@@ -16,9 +16,10 @@ from safer_clip.evaluation.retrieval import QuadrupletEmbeddings
 from safer_clip.miniature import load_encoder, load_split
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.lora import LoraSettings
+from safer_clip.models.strength import load_adapter
 from safer_clip.reference import SIDES, ReferenceKey, encode_table, open_store
 from safer_clip.trainer import SafetyTrainer, TrainingError
-from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, plan_training, train, tune
+from safer_clip.tuning import TRAINING_FILE, load_data, pair_rows, plan_training, read_training, train, tune
 
 
 @pytest.fixture(scope="module")
@@ -435,3 +436,21 @@ def test_categories_are_those_of_the_taxonomy_that_is_named(tmp_path):
     config = {"data": str(tmp_path / "rows.jsonl")}
     assert load_data(DataConfig(**config))["category"][:] == ["unknown", "violence"]
     assert load_data(DataConfig(**config, taxonomy="miniature"))["category"][:] == ["horror", "weapons"]
+
+
+def test_a_strength_is_kept_of_what_was_learned(tmp_path):
+    """Half the strength is half the way, and the adapter that is kept is the one of the model that is written."""
+    data = {"model": "miniature", "data": "miniature", "rows": 16}
+    settings = {**data, "batch_size": 4, "max_steps": 3, "learning_rate": 1e-2}
+    found = {}
+    for strength in (1.0, 0.5):
+        folder = tmp_path / str(strength)
+        train(TrainConfig(**settings, output=folder, strength=strength))
+        with load_adapter(load_encoder(), folder).at(1.0) as tuned:  # refuses what does not belong together
+            found[strength] = {name: weight.clone() for name, weight in tuned.model.named_parameters()}
+    base = dict(load_encoder().model.named_parameters())
+    for name, weight in base.items():
+        half, whole = (found[strength][name] - weight for strength in (0.5, 1.0))
+        assert torch.allclose(half, whole / 2, atol=1e-6)
+    drifts = [read_training(tmp_path / str(strength)).drift[-1] for strength in (1.0, 0.5)]
+    assert drifts[1] == pytest.approx([value / 2 for value in drifts[0]], rel=1e-4)

@@ -171,6 +171,7 @@ class TrainConfig(DataConfig):
         curriculum: share of the pairs in the first epochs; empty for all at once.
         curriculum_order: which pairs come first: ``"easy"``, those closest in caption cosine, or ``"hard"``, the farthest.
         lora: the adapters.
+        strength: of what was learned, how much is kept in the end; 1 is all. See ``safer-clip frontier``.
         objective: fields of the method's objective or edit, such as ``{"uni_modal": 2.0}``.
     """
 
@@ -197,6 +198,7 @@ class TrainConfig(DataConfig):
     curriculum: tuple[Share, ...] | None = None
     curriculum_order: CurriculumOrder = "easy"
     lora: LoraSettings | None = None
+    strength: float = Field(default=1.0, gt=0, le=2)
     objective: dict[str, bool | float | Word | tuple[float, ...]] = {}
 
     @model_validator(mode="before")
@@ -253,6 +255,7 @@ _OF_TRAINING = {
     "precision",
     "gradient_checkpointing",
     "max_steps",
+    "strength",
     "towers",
     "curriculum",
     "curriculum_order",

@@ -28,7 +28,15 @@ from safer_clip.memory import return_freed_blocks
 from safer_clip.methods import EditMethod, PairingName, build_edit, build_objective, find_trained
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.features import read_plainly, read_through
-from safer_clip.models.lora import MODALITIES, add_adapters, checkpoint_activations, merge_adapters, towers_of
+from safer_clip.models.lora import (
+    MODALITIES,
+    add_adapters,
+    checkpoint_activations,
+    measure_drift,
+    merge_adapters,
+    scale_adapters,
+    towers_of,
+)
 from safer_clip.models.parameters import count_parameters
 from safer_clip.models.similarity import COSINE
 from safer_clip.models.sources import locate_model
@@ -285,6 +293,10 @@ def tune(
     trainer.run(checkpoint)
     seconds = time.perf_counter() - begun
     adapted: Any = trainer.model
+    if config.strength != 1:
+        scale_adapters(adapted, config.strength)
+        drift = measure_drift(adapted)
+        trainer.progress.drift[-1] = (drift["text"], drift["vision"])
     if trainer.args.should_save:
         adapted.save_pretrained(config.output / "adapter")
     merged = merge_adapters(adapted).train(False)

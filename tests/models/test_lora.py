@@ -3,7 +3,15 @@ import torch
 
 from safer_clip.errors import ConfigError
 from safer_clip.miniature import load_encoder
-from safer_clip.models.lora import SAFE_CLIP_TARGETS, LoraSettings, add_adapters, measure_drift, merge_adapters, tower_of
+from safer_clip.models.lora import (
+    SAFE_CLIP_TARGETS,
+    LoraSettings,
+    add_adapters,
+    measure_drift,
+    merge_adapters,
+    scale_adapters,
+    tower_of,
+)
 
 SETTINGS = [
     LoraSettings(rank=4, alpha=16.0),
@@ -86,6 +94,17 @@ def test_the_merged_model_says_the_same(encoder, inputs, settings):
     for old, told, kept in zip(before, adapted, embed(merged, inputs), strict=True):
         assert torch.allclose(kept, told, atol=1e-5)
         assert not torch.allclose(told, old, atol=1e-3)
+
+
+def test_a_strength_scales_what_adapters_add(encoder):
+    before = {name: weight.clone() for name, weight in encoder.model.named_parameters()}
+    adapted = add_adapters(encoder.model, SETTINGS[0], seed=0)
+    spread(adapted)
+    whole = measure_drift(adapted)
+    scale_adapters(adapted, 0.5)
+    assert measure_drift(adapted) == pytest.approx({tower: drift / 2 for tower, drift in whole.items()})
+    changed = [name for name, weight in merge_adapters(adapted).named_parameters() if not torch.equal(weight, before[name])]
+    assert len(changed) == 42
 
 
 def test_the_model_given_is_changed_in_place(encoder):

@@ -89,6 +89,14 @@ def checkpoint_activations(model: Any) -> None:
     enable({"use_reentrant": False})
 
 
+def scale_adapters(model: Any, strength: float) -> None:
+    """Multiply by a strength what adapters add to the weights, in place."""
+    with torch.no_grad():
+        for module in model.modules():
+            for adapter in getattr(module, "lora_B", {}):
+                module.lora_B[adapter].weight.mul_(strength)
+
+
 def merge_adapters(model: Any) -> nn.Module:
     """Add the adapters to the weights and take them off; returns the plain model."""
     merged: nn.Module = model.merge_and_unload()
