@@ -3,6 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from safer_clip.evaluation.frontier import Frontier, FrontierPoint, measure_curve
 from safer_clip.report import ReportError, render_report, write_report
 from safer_clip.report.wording import duration, moment, percent, signed, summarize
 
@@ -239,3 +240,13 @@ def test_preferences_and_geometry_have_a_section(full, read):
     section = page.split("Preferences and geometry")[1].split("</section>")[0]
     for figure in ("12.5", "11.0–14.0", "0.91", "0.64"):
         assert figure in section
+
+
+def test_curves_are_drawn_where_there_are_some(full, read):
+    utility = {"zero_shot": 80.0, "recall": 70.0}
+    point = {"strength": 1.0, "safety": 30.0, "redirection": {}, "unsafe_rate": {}, "utility": utility}
+    curve = measure_curve([FrontierPoint.model_validate(point)], 10.0)
+    assert "Along the curves" not in render_report(read(full))
+    page = render_report(read(full), {"mine": Frontier(title="Mine", benchmarks={"mini_visu": curve})})
+    section = page.split("Along the curves")[1].split("</section>")[0]
+    assert "line-mine" in section

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from safer_clip.evaluation.frontier import Frontier
 from safer_clip.files import write_bytes
 from safer_clip.report import query_tables, tables, wording
 from safer_clip.report.gallery import build_examples
@@ -13,18 +15,22 @@ from safer_clip.templates import load_templates
 TEMPLATE = "report.html.j2"
 
 
-def render_report(results: Results) -> str:
-    """Render results as one HTML page that needs nothing else.
+def render_report(results: Results, frontiers: Mapping[str, Frontier] | None = None) -> str:
+    """Render results as one HTML page that needs nothing else, with the methods' curves if there are any.
 
     Raises:
         ReportError: a picture of the gallery is missing or is not embedded.
     """
-    return load_templates("safer_clip.report").get_template(TEMPLATE).render(_context(results))
+    return (
+        load_templates("safer_clip.report")
+        .get_template(TEMPLATE)
+        .render(_context(results) | _curves(results, frontiers or {}))
+    )
 
 
-def write_report(results: Results, path: Path) -> None:
+def write_report(results: Results, path: Path, frontiers: Mapping[str, Frontier] | None = None) -> None:
     """Write the page atomically; raises as :func:`render_report`."""
-    write_bytes(path, render_report(results).encode())
+    write_bytes(path, render_report(results, frontiers).encode())
 
 
 def _context(results: Results) -> dict[str, object]:
@@ -69,6 +75,15 @@ def _charts(results: Results) -> dict[str, object]:
         "tradeoffs": [(name, Markup(svg)) for name, svg in tradeoffs if svg],
         "drifts": [(name, Markup(svg)) for name, svg in drifts if svg],
     }
+
+
+def _curves(results: Results, frontiers: Mapping[str, Frontier]) -> dict[str, object]:
+    from markupsafe import Markup
+
+    from safer_clip.report.frontier import draw_frontier
+
+    found = [(name, draw_frontier(frontiers, name, "zero_shot")) for name in wording.benchmarks(results)]
+    return {"frontiers": [(name, Markup(svg)) for name, svg in found if svg]}
 
 
 def _settings(method: MethodResults) -> dict[str, object]:

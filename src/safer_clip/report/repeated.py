@@ -23,8 +23,8 @@ def write_comparison(results: RepeatedResults, output: Path) -> list[Path]:
     sections = [f"## {name}\n\n" + "\n".join(draw_table(results, name)) for name in list_benchmarks(results)]
     note = "R@1 over mixed pools, percent; in brackets 95 % intervals over queries and seeds."
     write_bytes(output / TABLE, "\n\n".join([f"# {results.title}", note, *sections, ""]).encode())
-    write_report(results, output / PAGE)
     curves = {key: frontier for key, frontier in results.frontier.items() if key != BASE}  # where the others begin anyway
+    write_report(results, output / PAGE, curves)
     return [output / TABLE, output / PAGE, *write_frontier_charts(curves, output / "comparison.json")]
 
 
