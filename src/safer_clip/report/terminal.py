@@ -33,7 +33,7 @@ def tabulate(results: Results) -> list[Table]:
         leads = [name.split()[0].strip(":,") for name, width in content.groups for _ in range(width)]
         shown = [index for index, lead in enumerate(leads) if lead in LEADS]
         table = Table(title=f"{content.caption}, percent; unsafe: first answer", box=box.SIMPLE, padding=(0, 1))
-        table.add_column(content.corner, no_wrap=True)
+        table.add_column(content.corner)  # names may wrap, so that no figure is cut off
         for index in shown:
             heading = content.columns[index]
             lead = "" if heading == "Zero-shot" else LEADS[leads[index]]
