@@ -122,12 +122,12 @@ def draw_drift(results: Results, side: Side) -> str | None:
     return to_svg(figure, f"drift-{side}", f"Drift of the {side} encoder by epoch; at the end {figures}")
 
 
-def new_axes(across: str, up: str) -> tuple[Figure, Axes]:
-    """A chart's empty axes in the report's style."""
+def new_axes(across: str, up: str, scale: float = 1.0) -> tuple[Figure, Axes]:
+    """A chart's empty axes in the report's style; what is in a larger one has more room, and the same size of print."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.9, 3.5), layout=None)
+    figure = Figure(figsize=(4.9 * scale, 3.5 * scale), layout=None)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.125, 0.145, 0.85, 0.825))
     axes.set_facecolor("none")

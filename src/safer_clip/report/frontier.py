@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 AXES: dict[Utility, str] = {"zero_shot": "Zero-shot mean, %", "recall": "T→V and V→T, mean R@1, %"}
+_FEW, _ROOM = 6, 1.4
+"""How many lines have room in a chart of the usual size, and how much larger one is that has more."""
 _COLOURS = {"light": "--ink:#1b1d21;--muted:#595e66;--rule:#dcdcd6", "dark": "--ink:#e9e9e4;--muted:#a7abb3;--rule:#363a40"}
 _STYLE = f"<style>:root{{{_COLOURS['light']}}}@media (prefers-color-scheme:dark){{:root{{{_COLOURS['dark']}}}}}</style>"
 
@@ -33,7 +35,7 @@ def draw_frontier(frontiers: Mapping[str, Frontier], benchmark: str, utility: Ut
     curves = _find_curves(frontiers, benchmark, utility)
     if not curves:
         return None
-    figure, axes = new_axes(AXES[utility], "T*→V and V*→T, mean R@1, %")
+    figure, axes = new_axes(AXES[utility], "T*→V and V*→T, mean R@1, %", _ROOM if len(curves) > _FEW else 1.0)
     styles = pick_styles(list(frontiers))
     named: dict[str, tuple[float, float]] = {}
     for key, curve in curves.items():
