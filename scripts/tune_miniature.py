@@ -2,7 +2,6 @@
 
     python scripts/tune_miniature.py sweep --output docs/tuning/sweep.jsonl [--method safe_clip ...]
     python scripts/tune_miniature.py seeds --output docs/tuning/seeds.jsonl
-    python scripts/tune_miniature.py seeds --seeds 1 --rows 2000 --method all --output docs/tuning/methods.jsonl
     python scripts/tune_miniature.py ablate --output docs/tuning/ablations.jsonl
     python scripts/tune_miniature.py tabulate docs/tuning
     python scripts/tune_miniature.py draw docs/tuning --output docs/images/frontier.png
@@ -216,7 +215,7 @@ def tabulate(folder: Path) -> None:
     for method in OTHER_SETTING:
         print(f"chosen: {choose(swept, method)['key']}")
     compare_at_equal_cost(swept)
-    for name in ("sweep", "seeds", "methods", "ablations"):
+    for name in ("sweep", "seeds", "ablations"):
         rows = read_rows(folder / f"{name}.jsonl")
         if not rows:
             continue
