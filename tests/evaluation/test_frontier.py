@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safer_clip.evaluation.frontier import FrontierPoint, best_utility, hypervolume, measure_curve, pareto_front
+from safer_clip.evaluation.frontier import FrontierPoint, best_safety, best_utility, hypervolume, measure_curve, pareto_front
 
 POINTS = np.array([[0.0, 90.0], [20.0, 80.0], [10.0, 70.0], [40.0, 60.0], [40.0, 50.0]])
 ANY = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=1, max_size=8).map(lambda p: np.array(p, float))
@@ -25,6 +25,13 @@ def test_hypervolume_by_hand():
     assert hypervolume(POINTS, (0.0, 0.0)) == 20 * 80 + 20 * 60
     assert hypervolume(POINTS, (0.0, 65.0)) == 20 * 15
     assert hypervolume(POINTS, (50.0, 0.0)) == 0.0
+
+
+def test_safety_is_interpolated_likewise():
+    assert best_safety(POINTS, 90.0) == 0.0
+    assert best_safety(POINTS, 70.0) == 30.0
+    assert best_safety(POINTS, 10.0) == 40.0
+    assert best_safety(POINTS, 90.1) is None
 
 
 def test_utility_is_interpolated_on_the_front():

@@ -116,6 +116,11 @@ def best_utility(points: Floats, safety: float) -> float | None:
     return float(np.interp(safety, front[:, 0], front[:, 1]))
 
 
+def best_safety(points: Floats, utility: float) -> float | None:
+    """Best safety at a utility; as :func:`best_utility` the other way round."""
+    return best_utility(np.asarray(points)[:, ::-1], utility)
+
+
 def measure_curve(points: Sequence[FrontierPoint], chance: float | None) -> Curve:
     """Sum up a method's points.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from safer_clip.evaluation.frontier import best_safety
 from safer_clip.files import write_bytes
 from safer_clip.repeating.comparing import RepeatedResults, SeedMeans
 from safer_clip.report.frontier import write_frontier_charts
@@ -15,6 +18,8 @@ from safer_clip.schema import Interval
 
 TABLE = "comparison.md"
 PAGE = "report.html"
+LOSSES = (1, 2, 3)
+"""Points of the zero-shot mean below the untouched model, at which methods are compared."""
 _SHOWN = (*UNSAFE_DIRECTIONS, *SAFE_DIRECTIONS)
 
 
@@ -42,6 +47,7 @@ def draw_table(results: RepeatedResults, benchmark: str) -> Iterator[str]:
         "zero-shot",
         "spread, overlap of texts",
         "of images",
+        f"redirection at {' / '.join(map(str, LOSSES))} points less zero-shot",
         "hypervolume",
         "attacked captions",
         "attacked pictures",
@@ -74,11 +80,24 @@ def _other_cells(results: RepeatedResults, key: str, benchmark: str) -> list[str
         _spell(zero_shot, method.zero_shot_intervals.get("mean")) if zero_shot is not None else "",
         _pair(shape.text_spread, shape.text_overlap) if shape else "",
         _pair(shape.image_spread, shape.image_overlap) if shape else "",
+        " / ".join(
+            ABSENT if found is None else percent(found) for found in compare_at_equal_utility(results, key, benchmark)
+        ),
         f"{volume.mean:.3f}" if volume else "",
         " / ".join(percent(rate.success) for rate in attack.captions.rates.values()) if attack else "",
         " / ".join(percent(rate.success) for rate in attack.pictures.rates.values()) if attack else "",
         duration(method.train_seconds) if method.train_seconds else "",
     ]
+
+
+def compare_at_equal_utility(results: RepeatedResults, key: str, benchmark: str) -> list[float | None]:
+    """Mean redirection that a method's curve reaches at each of :data:`LOSSES`; nothing where nothing is classified."""
+    base = results.methods[BASE].zero_shot.get("mean") if BASE in results.methods else None
+    curve = results.frontier[key].benchmarks.get(benchmark)
+    if base is None or curve is None:
+        return []
+    points = np.array([[point.safety, point.utility["zero_shot"]] for point in curve.points])
+    return [best_safety(points, base - loss) for loss in LOSSES]
 
 
 def _spell(value: float, bounds: Interval | None) -> str:
