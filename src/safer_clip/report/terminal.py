@@ -36,8 +36,9 @@ def tabulate(results: Results) -> list[Table]:
         table.add_column(content.corner)  # names may wrap, so that no figure is cut off
         for index in shown:
             heading = content.columns[index]
-            lead = "" if heading == "Zero-shot" else LEADS[leads[index]]
-            table.add_column(f"{lead}\n{heading}", justify="right", no_wrap=True)
+            # over two lines as the others are, which leaves room for longer names
+            above = "Zero-\nshot" if heading == "Zero-shot" else f"{LEADS[leads[index]]}\n{heading}"
+            table.add_column(above, justify="right", no_wrap=True)
         for row in content.rows:
             table.add_row(row.head, *(row.cells[index].text for index in shown), end_section=row.base)
         drawn.append(table)
