@@ -108,10 +108,7 @@ def span_differences(unsafe: Floats, safe: Floats) -> tuple[Floats, Floats]:
 
 
 def remove(rows: NDArray[np.float32], directions: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """Take directions out of rows, ``(b, d)`` and ``(d, r)``, and normalise what is left.
-
-    A row that lies in the directions altogether keeps a trace of itself, which says where it was.
-    """
+    """Take directions out of rows, ``(b, d)`` and ``(d, r)``, and normalise what is left; nothing stays nothing."""
     return _normalise(rows - strength * (rows @ directions) @ directions.T)
 
 

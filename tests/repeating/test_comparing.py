@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from safer_clip.comparison import describe_table
 from safer_clip.config import CompareConfig
 from safer_clip.errors import ConfigError
 from safer_clip.miniature import load_split
+from safer_clip.miniature.settings import TRAINING_ROWS
 from safer_clip.repeating import comparing, runs
 from safer_clip.repeating.comparing import FILE, RepeatedResults, compare_variants
 from safer_clip.repeating.plans import UNTOUCHED, Run, Variant, list_runs, name_methods
@@ -72,6 +74,28 @@ def test_curves_attacks_and_geometry_are_told_of_each(compared):
     assert full.redirection["T*->V"] == pytest.approx(compared.methods["clip_plus"].retrieval["data"]["T*->V"].recall_1)
     start = compared.frontier["projection"].benchmarks["data"].points[0]
     assert start.redirection["T*->V"] == pytest.approx(compared.methods["clip"].retrieval["data"]["T*->V"].recall_1)
+
+
+def test_it_says_what_was_trained_on(compared):
+    assert compared.data["training"] == describe_table(load_split("mini_visu", "train", 48))
+    assert compared.base_model["parameters"] == 1_688_833
+
+
+def test_a_training_set_is_read_once_and_as_it_is_trained_on(monkeypatch, tmp_path):
+    read = []
+    monkeypatch.setattr(runs, "load_data", lambda config: read.append((config.data, config.rows)) or len(read))
+    bench = Bench(CompareConfig(output=tmp_path), None, None, {})
+    variants = name_methods(["safer_clip", "clip_plus", "shield_clip"])[1:]
+    assert [bench.read_training(Run(variant, seed)) for seed in (0, 1) for variant in variants] == [1, 1, 2, 1, 1, 2]
+    assert read == [("miniature", TRAINING_ROWS), ("miniature-v2", TRAINING_ROWS)]
+
+
+def test_benchmarks_without_pictures_are_refused_before_any_run(place, variants, tmp_path):
+    load_split("mini_nsfw_caps", rows=4).remove_columns("unsafe_image").save_to_disk(tmp_path / "worded")
+    config = configure(place, output=tmp_path / "out", benchmark=str(tmp_path / "worded"))
+    with pytest.raises(ConfigError, match="worded has no unsafe_image"):
+        compare_variants(config, variants, 1, "A comparison", "clip_plus")
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 def test_differences_are_on_the_same_queries(compared):

@@ -75,7 +75,7 @@ def trace_models(config: FrontierConfig, tell: Tell = lambda _: None) -> Frontie
     adapters = {key: load_adapter(encoder, folder) for (key, _), folder in zip(names, config.models, strict=True)}
     suite = load_suite(config, config.seed)
     suite = replace(suite, zero_shot=[*suite.zero_shot, *read_sets(config.zero_shot)])
-    _check_pictures(suite)
+    check_pictures(suite)
     tell(f"Measuring {base}")
     start = measure_point(encoder, suite, 0.0)
     frontiers = {}
@@ -160,7 +160,12 @@ def _name_models(folders: Sequence[Path]) -> list[tuple[str, str]]:
     return named
 
 
-def _check_pictures(suite: Suite) -> None:
+def check_pictures(suite: Suite) -> None:
+    """Refuse benchmarks that a curve cannot be drawn on.
+
+    Raises:
+        ConfigError: names those that lack the pictures of a side.
+    """
     lacking = [
         f"{name} has no {' and no '.join(absent)}"
         for name, table in suite.benchmarks.items()

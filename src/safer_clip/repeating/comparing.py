@@ -16,13 +16,13 @@ from safer_clip.evaluation.paired import PairedComparison, compare_means, compar
 from safer_clip.evaluation.retrieval import Floats
 from safer_clip.files import write_json
 from safer_clip.fingerprints import fingerprint_model
+from safer_clip.models.parameters import count_parameters
 from safer_clip.repeating.averaging import average_trees, combine_intervals, list_intervals
 from safer_clip.repeating.plans import Run, Variant, list_runs
 from safer_clip.repeating.processes import carry_out
-from safer_clip.repeating.runs import ZERO_SHOT, Bench, RunRecord, describe_run, find_record, load_judged
+from safer_clip.repeating.runs import ZERO_SHOT, Bench, RunRecord, find_record, load_judged
 from safer_clip.results import BASE, Geometry, MethodResults, Results
 from safer_clip.schema import Interval, Part
-from safer_clip.tuning import load_data
 
 FILE = "comparison.json"
 
@@ -103,10 +103,8 @@ def compare_variants(
         RunsFailedError: some runs failed; all others are kept, and are not run again.
     """
     runs = list_runs(variants, config.seeds)
-    for run in runs:
-        describe_run(config, run)
-    config.output.mkdir(parents=True, exist_ok=True)
     todo = [run for run in runs if find_record(config, run) is None]
+    config.output.mkdir(parents=True, exist_ok=True)
     tell(f"{len(runs)} runs, {len(runs) - len(todo)} of them done already; reading what they share")
     bench = Bench.open(config)
     carry_out(config, bench, todo, jobs, tell)
@@ -119,13 +117,15 @@ def compare_variants(
 def put_together(config: CompareConfig, bench: Bench, rounds: Sequence[Rounds], title: str, against: str) -> RepeatedResults:
     """Average the rounds and describe what they were."""
     means = {each.variant.key: average_records(each.records, [run.seed for run in each.runs]) for each in rounds}
-    tables = {"training": load_data(config), **bench.suite.benchmarks}
+    trained = next((run for each in rounds for run in each.runs if run.variant.method), None)
+    tables = {**({"training": bench.read_training(trained)} if trained else {}), **bench.suite.benchmarks}
+    model = bench.encoder.model
     return RepeatedResults(
         **describe_context(),
         title=title,
         seed=bench.suite.seed,
         data={name: describe_table(table) for name, table in tables.items()},
-        base_model={"name": config.model, "fingerprint": fingerprint_model(bench.encoder.model)},
+        base_model={"name": config.model, "fingerprint": fingerprint_model(model), "parameters": count_parameters(model)},
         methods=means,
         paired=pair_rounds(config, rounds, against),
         validity=Comparison(bench.suite, sides={BASE: dict(bench.sides)}).check_validity(None, {}),

@@ -5,22 +5,23 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from safer_clip.attacks.settings import AttackSettings
 from safer_clip.comparison import Comparison, add_own_sets, load_suite
-from safer_clip.config import CompareConfig, EvaluateConfig, TrainConfig
+from safer_clip.config import CompareConfig, DataConfig, EvaluateConfig, TrainConfig
 from safer_clip.errors import ConfigError
 from safer_clip.evaluation.directions import judge_headlines
 from safer_clip.evaluation.frontier import Frontier, measure_curve
 from safer_clip.evaluation.retrieval import Floats, QuadrupletEmbeddings
-from safer_clip.evaluation.suite import Suite
-from safer_clip.evaluation.tracing import Points, guess_accuracy, measure_point, read_point, trace_frontier
+from safer_clip.evaluation.suite import Suite, classify_sets
+from safer_clip.evaluation.tracing import Points, check_pictures, guess_accuracy, read_point, trace_frontier
 from safer_clip.files import write_bytes, write_json
 from safer_clip.models.dual_encoder import DualEncoder
 from safer_clip.models.similarity import COSINE
@@ -30,6 +31,9 @@ from safer_clip.repeating.plans import Run, plan_training
 from safer_clip.results import BASE, MethodResults
 from safer_clip.schema import Part
 from safer_clip.tuning import load_data, load_encoder, record_training, tune, write_tuned
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 ZERO_SHOT = "zero_shot/"
 
@@ -57,25 +61,44 @@ class Bench:
         encoder: the untouched model.
         suite: what to measure on.
         sides: the untouched model's embeddings of the benchmarks.
-        start: what it measures, where the curves begin.
+        tables: training sets that were read so far, by what was to be read.
     """
 
     config: CompareConfig
     encoder: DualEncoder
     suite: Suite
     sides: Mapping[str, QuadrupletEmbeddings]
-    start: Points
+    tables: dict[str, Dataset] = field(default_factory=dict)
 
     @classmethod
     def open(cls, config: CompareConfig) -> Bench:
-        """Load the model and what to measure on; the untouched model's embeddings are encoded once for all processes."""
+        """Load the model and what to measure on; the untouched model's embeddings are encoded once for all processes.
+
+        Raises:
+            ConfigError: the model or a benchmark is missing, or a benchmark lacks pictures, without which there is no curve.
+            DataError: lists all problems of the data.
+        """
         encoder = load_encoder(config.model)
         own = EvaluateConfig(model=config.model, zero_shot=config.zero_shot, **config.benchmark.model_dump())
         suite = add_own_sets(load_suite(config.benchmark), own)
         if config.attack:
             suite = replace(suite, attack=AttackSettings(quadruplets=config.attack))
+        check_pictures(suite)
         sides = {name: load_reference(encoder, table, _store(config)) for name, table in suite.benchmarks.items()}
-        return cls(config, encoder, suite, sides, measure_point(encoder, suite, 0.0))
+        return cls(config, encoder, suite, sides)
+
+    @cached_property
+    def start(self) -> Points:
+        """What the untouched model measures, where the curves begin; not needed where all runs are done."""
+        return read_point(self.sides, classify_sets(self.encoder, self.suite.zero_shot), 0.0)
+
+    def read_training(self, run: Run) -> Dataset:
+        """The table that a run trains on, which most runs share."""
+        config = plan_training(self.config, run, Path())
+        key = config.model_dump_json(include=set(DataConfig.model_fields))
+        if key not in self.tables:
+            self.tables[key] = load_data(config)
+        return self.tables[key]
 
     def measure(self, run: Run) -> None:
         """Carry a run out and keep its record, whose file appears when it is whole."""
@@ -96,7 +119,7 @@ class Bench:
 
     def _train(self, run: Run, comparison: Comparison) -> tuple[str, MethodResults, Frontier]:
         config = plan_training(self.config, run, model_path(self.config.output, run))
-        table = load_data(config)
+        table = self.read_training(run)
         tuned = tune(load_encoder(config.model), table, load_reference(self.encoder, table, _store(self.config)), config)
         record = write_tuned(tuned, config) if self.config.keep_models else record_training(tuned, config)
         results = comparison.add_tuned(tuned.encoder, record)
@@ -143,8 +166,9 @@ def find_record(config: CompareConfig, run: Run) -> RunRecord | None:
     """The record of a run that is done already, if it is.
 
     Raises:
-        ConfigError: there is one, but of other settings, or it cannot be read.
+        ConfigError: a setting does not fit the run's method, or there is a record, but of other settings, or unreadable.
     """
+    wanted = describe_run(config, run)  # first, so that settings are checked of runs that are yet to be done as well
     path = record_path(config.output, run)
     if not path.is_file():
         return None
@@ -152,7 +176,6 @@ def find_record(config: CompareConfig, run: Run) -> RunRecord | None:
         record = RunRecord.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ConfigError(f"{path} cannot be read as the record of a run; delete it to run it again: {error}") from error
-    wanted = describe_run(config, run)
     changed = sorted(name for name in wanted | record.wanted if wanted.get(name) != record.wanted.get(name))
     if changed:
         told = [f"  {name}: {record.wanted.get(name)} then, {wanted.get(name)} now" for name in changed]

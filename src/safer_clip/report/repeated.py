@@ -12,7 +12,7 @@ from safer_clip.files import write_bytes
 from safer_clip.repeating.comparing import RepeatedResults, SeedMeans
 from safer_clip.report.frontier import write_frontier_charts
 from safer_clip.report.page import write_report
-from safer_clip.report.wording import ABSENT, arrow, duration, interval, percent
+from safer_clip.report.wording import ABSENT, arrow, benchmarks, duration, interval, percent
 from safer_clip.results import BASE, SAFE_DIRECTIONS, UNSAFE_DIRECTIONS, Direction, RetrievalScores
 from safer_clip.schema import Interval
 
@@ -25,17 +25,12 @@ _SHOWN = (*UNSAFE_DIRECTIONS, *SAFE_DIRECTIONS)
 
 def write_comparison(results: RepeatedResults, output: Path) -> list[Path]:
     """Write tables, page and figures into a folder; returns what was written."""
-    sections = [f"## {name}\n\n" + "\n".join(draw_table(results, name)) for name in list_benchmarks(results)]
+    sections = [f"## {name}\n\n" + "\n".join(draw_table(results, name)) for name in benchmarks(results)]
     note = "R@1 over mixed pools, percent; in brackets 95 % intervals over queries and seeds."
     write_bytes(output / TABLE, "\n\n".join([f"# {results.title}", note, *sections, ""]).encode())
     curves = {key: frontier for key, frontier in results.frontier.items() if key != BASE}  # where the others begin anyway
     write_report(results, output / PAGE, curves)
     return [output / TABLE, output / PAGE, *write_frontier_charts(curves, output / "comparison.json")]
-
-
-def list_benchmarks(results: RepeatedResults) -> list[str]:
-    """Names of the benchmarks, in their order."""
-    return list(dict.fromkeys(name for method in results.methods.values() for name in method.retrieval))
 
 
 def draw_table(results: RepeatedResults, benchmark: str) -> Iterator[str]:
