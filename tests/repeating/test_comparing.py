@@ -5,7 +5,7 @@ import pytest
 
 from safer_clip.comparison import describe_table
 from safer_clip.config import CompareConfig
-from safer_clip.errors import ConfigError
+from safer_clip.errors import ConfigError, DataError
 from safer_clip.miniature import load_split
 from safer_clip.miniature.settings import TRAINING_ROWS
 from safer_clip.repeating import comparing, runs
@@ -95,6 +95,23 @@ def test_benchmarks_without_pictures_are_refused_before_any_run(place, variants,
     config = configure(place, output=tmp_path / "out", benchmark=str(tmp_path / "worded"))
     with pytest.raises(ConfigError, match="worded has no unsafe_image"):
         compare_variants(config, variants, 1, "A comparison", "clip_plus")
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_bad_training_data_are_told_of_once_and_before_any_run(place, variants, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    row = {
+        "id": "1",
+        "safe_caption": "a dog",
+        "unsafe_caption": "a knife",
+        "safe_image": "bad.png",
+        "unsafe_image": "gone.png",
+    }
+    (tmp_path / "bad.jsonl").write_text(json.dumps(row))
+    config = configure(place, output=tmp_path / "out", data=str(tmp_path / "bad.jsonl"), image_root=tmp_path, settings={})
+    with pytest.raises(DataError) as raised:
+        compare_variants(config, variants, 1, "A comparison", "clip_plus")
+    assert str(raised.value).count("bad.png (cannot identify image file") == str(raised.value).count("no such file") == 1
     assert not (tmp_path / "out" / "runs").exists()
 
 

@@ -100,6 +100,7 @@ def compare_variants(
 
     Raises:
         ConfigError: settings do not fit, or the output holds runs of other settings; found out before anything is trained.
+        DataError: lists all problems of the data, likewise.
         RunsFailedError: some runs failed; all others are kept, and are not run again.
     """
     runs = list_runs(variants, config.seeds)
@@ -107,6 +108,7 @@ def compare_variants(
     config.output.mkdir(parents=True, exist_ok=True)
     tell(f"{len(runs)} runs, {len(runs) - len(todo)} of them done already; reading what they share")
     bench = Bench.open(config)
+    bench.prepare(todo)
     carry_out(config, bench, todo, jobs, tell)
     rounds = [_gather(config, variant, runs) for variant in variants]
     results = put_together(config, bench, rounds, title, against)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -99,6 +99,18 @@ class Bench:
         if key not in self.tables:
             self.tables[key] = load_data(config)
         return self.tables[key]
+
+    def prepare(self, runs: Sequence[Run]) -> None:
+        """Read and encode all that runs train on, so that what is wrong with it is told once, before any of them.
+
+        Raises:
+            DataError: lists all problems of a training set.
+        """
+        for run in runs:
+            if run.variant.method is not None:
+                self.read_training(run)
+        for table in self.tables.values():
+            load_reference(self.encoder, table, _store(self.config))
 
     def measure(self, run: Run) -> None:
         """Carry a run out and keep its record, whose file appears when it is whole."""
